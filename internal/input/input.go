@@ -1,0 +1,136 @@
+// Package input reads a stream in a way that can be interrupted without losing a byte of it.
+//
+// A read(2) of a pipe or terminal can't be taken back. So one goroutine does the reading, and whoever wants the bytes
+// waits for it or for the end of a context. What a read brings after its reader has given up is kept for the next one.
+package input
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// chunkSize is how much is asked of the stream at once. Two chunks are the most that is ever read ahead.
+const chunkSize = 64 << 10
+
+// Input reads a stream ahead by at most two chunks. It is for one goroutine at a time.
+type Input struct {
+	ctx     context.Context
+	r       io.Reader
+	chunks  chan chunk
+	free    chan []byte
+	started bool
+	rest    []byte // of the current chunk, not yet handed out
+	current []byte // the whole buffer of the current chunk
+	err     error  // that came with the current chunk
+}
+
+type chunk struct {
+	data []byte
+	err  error
+}
+
+// New returns an Input of r. It starts to read when it is first asked to.
+func New(ctx context.Context, r io.Reader) *Input {
+	return &Input{ctx: ctx, r: r, chunks: make(chan chunk), free: make(chan []byte, 2)}
+}
+
+// Read reads what is there, as an io.Reader does. When the context of New ends it returns the cause; nothing is lost,
+// and Drain returns what would have come next.
+func (in *Input) Read(p []byte) (int, error) {
+	if len(in.rest) == 0 {
+		if err := in.next(in.ctx); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(p, in.rest)
+	in.rest = in.rest[n:]
+	return n, nil
+}
+
+// Chunk returns what comes next, without copying it. It is valid until the next call of a method.
+func (in *Input) Chunk() ([]byte, error) {
+	if len(in.rest) == 0 {
+		if err := in.next(in.ctx); err != nil {
+			return nil, err
+		}
+	}
+	data := in.rest
+	in.rest = nil
+	return data, nil
+}
+
+// next waits for a chunk that has bytes, or returns the error that came instead.
+func (in *Input) next(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if !in.started {
+		in.started = true
+		in.free <- make([]byte, chunkSize)
+		in.free <- make([]byte, chunkSize)
+		go in.readAhead()
+	}
+	for {
+		if in.err != nil {
+			return in.err
+		}
+		if in.current != nil {
+			in.free <- in.current
+			in.current = nil
+		}
+		select {
+		case c := <-in.chunks:
+			in.current, in.rest, in.err = c.data[:cap(c.data)], c.data, c.err
+			if len(in.rest) > 0 {
+				return nil
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// readAhead reads into every free buffer until the stream ends.
+func (in *Input) readAhead() {
+	for buf := range in.free {
+		n, err := in.r.Read(buf)
+		in.chunks <- chunk{data: buf[:n], err: err}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// A Bound says when Drain gives up on a stream that does not end.
+type Bound struct {
+	Time  time.Duration
+	Bytes int64
+}
+
+// Drain copies to w what the stream still has, after the context of New has ended. It stops at the end of the stream,
+// with complete set, or at the bound: a producer that never stops may not fill a disk.
+func (in *Input) Drain(w io.Writer, bound Bound) (complete bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), bound.Time)
+	defer cancel()
+	for left := bound.Bytes; left > 0; {
+		if len(in.rest) == 0 {
+			switch err := in.next(ctx); {
+			case errors.Is(err, io.EOF):
+				return true, nil
+			case errors.Is(err, context.DeadlineExceeded):
+				return false, nil
+			case err != nil:
+				return false, err
+			}
+		}
+		n, err := w.Write(in.rest)
+		in.rest = in.rest[n:]
+		left -= int64(n)
+		if err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}

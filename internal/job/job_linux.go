@@ -1,0 +1,8 @@
+package job
+
+import "syscall"
+
+// ownGroup makes the command the leader of a process group. When this process is killed the command is told to end.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+}

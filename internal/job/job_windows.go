@@ -1,0 +1,33 @@
+package job
+
+import (
+	"os"
+	"syscall"
+)
+
+const killSignal = syscall.SIGKILL
+
+// ownGroup keeps the console's Ctrl-C from the command: we pass it on.
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
+}
+
+// signalGroup ends the process: Windows has no other signal for it, and does not say who its children are.
+func signalGroup(pid int, _ syscall.Signal) {
+	if p, err := os.FindProcess(pid); err == nil {
+		_ = p.Kill()
+		_ = p.Release()
+	}
+}
+
+// groupAlive is asked once the leader is gone, and that is all that can be known.
+func groupAlive(int) bool { return false }
+
+func status(s *os.ProcessState) (code int, sig syscall.Signal) { return s.ExitCode(), 0 }
+
+// readNow is for a pipe that a child of the command holds open; Windows can't read it without waiting.
+func readNow(uintptr, []byte) int { return 0 }
+
+func signals() map[string]syscall.Signal {
+	return map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
+}

@@ -1,0 +1,107 @@
+package job
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// TermSeq is how a command is ended: a signal, a pause, and so on, as in GNU parallel's --term-seq.
+type TermSeq []TermStep
+
+// TermStep is a signal and how long it is given to work.
+type TermStep struct {
+	Signal syscall.Signal
+	Pause  time.Duration
+}
+
+// DefaultTermSeq is GNU parallel's.
+const DefaultTermSeq = "TERM,200,TERM,100,TERM,50,KILL,25"
+
+// ParseTermSeq parses SIGNAL,MILLISECONDS,SIGNAL,MILLISECONDS,...: names with or without SIG, or numbers. The last
+// pause may be left out.
+func ParseTermSeq(s string) (TermSeq, error) {
+	fail := func(what, value string) (TermSeq, error) {
+		return nil, fmt.Errorf("%s %q in %q: it is SIGNAL,MILLISECONDS,... such as %s", what, value, s, DefaultTermSeq)
+	}
+	var seq TermSeq
+	fields := strings.Split(s, ",")
+	for i := 0; i < len(fields); i += 2 {
+		sig, ok := parseSignal(strings.TrimSpace(fields[i]))
+		if !ok {
+			return fail("unknown signal", fields[i])
+		}
+		step := TermStep{Signal: sig}
+		if i+1 < len(fields) {
+			ms, err := strconv.ParseUint(strings.TrimSpace(fields[i+1]), 10, 31)
+			if err != nil {
+				return fail("bad pause", fields[i+1])
+			}
+			step.Pause = time.Duration(ms) * time.Millisecond
+		}
+		seq = append(seq, step)
+	}
+	return seq, nil
+}
+
+func parseSignal(name string) (syscall.Signal, bool) {
+	if n, err := strconv.ParseUint(name, 10, 7); err == nil && n > 0 {
+		return syscall.Signal(n), true
+	}
+	sig, ok := signals()[strings.TrimPrefix(strings.ToUpper(name), "SIG")]
+	return sig, ok
+}
+
+// poll is how often a process group is looked at that has outlived its leader.
+const poll = 5 * time.Millisecond
+
+// end ends the process group and returns when its leader is gone. gone is closed when the leader is.
+func (seq TermSeq) end(ctx context.Context, pgid int, gone <-chan struct{}, kill <-chan struct{}) {
+	steps := seq
+	if i := (*Interrupt)(nil); errors.As(context.Cause(ctx), &i) && (len(seq) == 0 || i.Signal != seq[0].Signal) {
+		pause := TermStep{Signal: i.Signal}
+		if len(seq) > 0 {
+			pause.Pause = seq[0].Pause
+		}
+		steps = append(TermSeq{pause}, seq...)
+	}
+	for _, step := range steps {
+		signalGroup(pgid, step.Signal)
+		if wait(pgid, step.Pause, gone, kill) {
+			<-gone
+			return
+		}
+	}
+	signalGroup(pgid, killSignal)
+	<-gone
+}
+
+// wait waits until the group is empty, and reports whether it is. It gives up after d, or when kill is closed.
+func wait(pgid int, d time.Duration, gone <-chan struct{}, kill <-chan struct{}) bool {
+	timeout := time.NewTimer(d)
+	defer timeout.Stop()
+	leader := gone
+	for {
+		if leader == nil && !groupAlive(pgid) {
+			return true
+		}
+		var tick <-chan time.Time
+		if leader == nil {
+			tick = time.After(poll)
+		}
+		select {
+		case <-leader:
+			leader = nil
+		case <-tick:
+		case <-kill:
+			signalGroup(pgid, killSignal)
+			return true
+		case <-timeout.C:
+			return false
+		}
+	}
+}

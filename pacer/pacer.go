@@ -1,0 +1,329 @@
+// Package pacer makes goroutines keep a rate, strictly first come, first served.
+//
+// A Pacer grants units of a Limit. Whoever asks is put at the end of one queue, and each grant comes at its slot: the
+// earliest instant that the limit allows, exact to the nanosecond, computed in integers. A slot counts from the slot
+// before it and not from when a sleeper woke, so a rate does not drift. Idle time saves up no more than the burst. A
+// reservation that is cancelled gives its place back, wherever it stands in the queue, and a changed limit moves
+// everybody who waits.
+//
+// The package knows no file, no network and no flags. The unit of rate of golang.org/x/time/rate is also ours, and Over
+// puts the queue in front of a limiter of that package.
+package pacer
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A limiter says when units may be granted. Times are nanoseconds after the epoch of the Pacer.
+type limiter interface {
+	// slot returns the earliest instant at or after t at which n units may be granted, or false if there is none. It
+	// changes nothing.
+	slot(t, n int64) (at int64, ok bool)
+	// take grants the n units that were asked for at t.
+	take(t, n int64)
+	setLimit(now int64, to Limit)
+	current() Limit
+}
+
+func (g *gcra) current() Limit { return g.limit }
+
+var _ limiter = (*gcra)(nil)
+
+// A Timer calls the function that it was made with each time it is armed and its time has come. A *time.Timer made by
+// time.AfterFunc is one. A call too many does no harm.
+type Timer interface {
+	Reset(d time.Duration) bool
+	Stop() bool
+}
+
+// An Option changes how a Pacer works.
+type Option func(*Pacer)
+
+// WithTimer has the Pacer wake up by a timer that newTimer returns, disarmed. Without it that is time.AfterFunc.
+func WithTimer(newTimer func(fire func()) Timer) Option {
+	return func(p *Pacer) { p.newTimer = newTimer }
+}
+
+// WithDebt lets a grant cost more than the burst. It then comes at the slot that the last of its units would have if
+// they had been asked for one by one.
+func WithDebt() Option { return func(p *Pacer) { p.debt = true } }
+
+// A Pacer grants units of a limit in the order in which they are asked for. Its methods may be called by any number of
+// goroutines. It needs no stopping: one that nobody waits for holds nothing but memory.
+type Pacer struct {
+	newTimer func(fire func()) Timer
+	debt     bool
+	epoch    time.Time
+
+	mu     sync.Mutex
+	lim    limiter
+	head   *Reservation // the queue
+	tail   *Reservation
+	length int
+	turn   int64 // when the head came to the front: the slot of the grant before it, or when that one was cancelled
+	timer  Timer
+	closed bool
+	empty  chan struct{} // when draining: closed once the queue is empty
+}
+
+// New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once.
+func New(limit Limit, opts ...Option) *Pacer { return newPacer(&gcra{limit: limit}, opts) }
+
+func newPacer(lim limiter, opts []Option) *Pacer {
+	p := &Pacer{lim: lim, epoch: time.Now(), newTimer: afterFunc}
+	for _, opt := range opts {
+		opt(p)
+	}
+	return p
+}
+
+func afterFunc(fire func()) Timer {
+	t := time.AfterFunc(far, fire)
+	t.Stop()
+	return t
+}
+
+// now is called with the lock held: a clock read before it may be older than what the state says.
+func (p *Pacer) now() int64 { return int64(time.Since(p.epoch)) }
+
+// Wait waits for a grant of one unit. If ctx ends first the place is given back and the cause of ctx returned.
+func (p *Pacer) Wait(ctx context.Context) error { return p.WaitN(ctx, 1) }
+
+// WaitN waits for one grant that costs n units, n > 0. A cost above the burst is a *CostError, unless the Pacer was made
+// WithDebt.
+func (p *Pacer) WaitN(ctx context.Context, n int) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	p.mu.Lock()
+	if err := p.admit(n); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	now := p.now()
+	p.settle(now)
+	if p.grantNow(now, int64(n)) {
+		p.mu.Unlock()
+		return nil
+	}
+	r := p.enqueue(now, int64(n))
+	p.mu.Unlock()
+	return r.Wait(ctx)
+}
+
+// Try grants one unit if nobody waits and it is due now. If not it changes nothing, and returns how long it would take
+// for one who asks now.
+func (p *Pacer) Try() (granted bool, wait time.Duration) {
+	granted, wait, err := p.TryN(1)
+	return err == nil && granted, wait
+}
+
+// TryN is Try for a cost of n units. The wait is negative where there's no end to it, as the limit allows no events.
+func (p *Pacer) TryN(n int) (granted bool, wait time.Duration, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.admit(n); err != nil {
+		return false, 0, err
+	}
+	now := p.now()
+	p.settle(now)
+	if p.grantNow(now, int64(n)) {
+		return true, 0, nil
+	}
+	at, ok := p.slotBehind(p.tail, now, int64(n))
+	if !ok {
+		return false, -1, nil
+	}
+	return false, time.Duration(at - now), nil
+}
+
+// Reserve takes a place in the queue for one unit.
+func (p *Pacer) Reserve() (*Reservation, error) { return p.ReserveN(1) }
+
+// ReserveN takes a place in the queue for n units. Errors are those of WaitN.
+func (p *Pacer) ReserveN(n int) (*Reservation, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.admit(n); err != nil {
+		return nil, err
+	}
+	now := p.now()
+	p.settle(now)
+	r := p.enqueue(now, int64(n))
+	p.settle(now)
+	return r, nil
+}
+
+// SetLimit changes the limit, from now on and for those who wait already. The units in the bucket stay, up to the new
+// burst; what is missing for the next grant comes in at the new rate.
+func (p *Pacer) SetLimit(limit Limit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.settle(now)
+	p.lim.setLimit(now, limit)
+	p.settle(now)
+}
+
+// Limit returns the limit in force.
+func (p *Pacer) Limit() Limit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lim.current()
+}
+
+// Len returns how many wait.
+func (p *Pacer) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settle(p.now())
+	return p.length
+}
+
+// Drain is the soft stop: from now on whoever asks gets ErrClosed, and those who wait get their grants at their slots.
+// It returns when none are left, or with the cause of ctx.
+func (p *Pacer) Drain(ctx context.Context) error {
+	p.mu.Lock()
+	p.closed = true
+	if p.empty == nil {
+		p.empty = make(chan struct{})
+	}
+	empty := p.empty
+	p.settle(p.now())
+	p.mu.Unlock()
+	select {
+	case <-empty:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Close is the hard stop: those who wait, and whoever asks from now on, get ErrClosed at once.
+func (p *Pacer) Close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.settle(p.now())
+	for r := p.head; r != nil; r = p.head {
+		p.remove(r)
+		r.end(released)
+	}
+	p.arm(0)
+}
+
+// admit says whether n units may be asked for.
+func (p *Pacer) admit(n int) error {
+	if p.closed {
+		return ErrClosed
+	}
+	limit := p.lim.current()
+	if n < 1 || (!p.debt && limit.Per > 0 && int64(n) > limit.burst()) {
+		return &CostError{Cost: int64(n), Burst: limit.burst()}
+	}
+	return nil
+}
+
+// grantNow grants n units to one who asks now, if that keeps nobody waiting.
+func (p *Pacer) grantNow(now, n int64) bool {
+	if p.head != nil {
+		return false
+	}
+	at, ok := p.lim.slot(now, n)
+	if !ok || at > now {
+		return false
+	}
+	p.turn = at
+	p.lim.take(now, n)
+	return true
+}
+
+// slotBehind returns the slot of n units asked for now, or, for a waiting r and n = 0, that of r.
+func (p *Pacer) slotBehind(r *Reservation, now, n int64) (at int64, ok bool) {
+	t := now
+	if p.head != nil {
+		// All who wait have asked before the head's slot, so their units come in one run.
+		t = max(p.head.asked, p.turn)
+	}
+	for ; r != nil; r = r.prev {
+		n += r.n
+	}
+	return p.lim.slot(t, n)
+}
+
+// settle makes a grant of every slot that has come, in order, and arms the timer for the next one. Whether the owner of
+// a slot is awake does not matter.
+func (p *Pacer) settle(now int64) {
+	for r := p.head; r != nil; r = p.head {
+		t := max(r.asked, p.turn)
+		at, ok := p.lim.slot(t, r.n)
+		if !ok || at > now {
+			p.arm(at - now)
+			return
+		}
+		p.lim.take(t, r.n)
+		p.turn = at
+		r.granted = at
+		p.remove(r)
+		r.end(granted)
+	}
+	p.arm(0)
+	if p.empty != nil {
+		select {
+		case <-p.empty:
+		default:
+			close(p.empty)
+		}
+	}
+}
+
+// arm sets the timer to settle after d ns, or never if d is 0 or less.
+func (p *Pacer) arm(d int64) {
+	switch {
+	case d > 0:
+		if p.timer == nil {
+			p.timer = p.newTimer(p.fire)
+		}
+		p.timer.Reset(min(time.Duration(d), far))
+	case p.timer != nil:
+		p.timer.Stop()
+	}
+}
+
+func (p *Pacer) fire() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.settle(p.now())
+}
+
+func (p *Pacer) enqueue(now, n int64) *Reservation {
+	r := &Reservation{p: p, n: n, asked: now, prev: p.tail, done: make(chan struct{})}
+	if p.tail == nil {
+		p.head = r
+	} else {
+		p.tail.next = r
+	}
+	p.tail = r
+	p.length++
+	if p.head == r {
+		p.settle(now)
+	}
+	return r
+}
+
+func (p *Pacer) remove(r *Reservation) {
+	if r.prev == nil {
+		p.head = r.next
+	} else {
+		r.prev.next = r.next
+	}
+	if r.next == nil {
+		p.tail = r.prev
+	} else {
+		r.next.prev = r.prev
+	}
+	r.prev, r.next = nil, nil
+	p.length--
+}
