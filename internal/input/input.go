@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"time"
 )
 
 // chunkSize is how much is asked of the stream at once. Two chunks are the most that is ever read ahead.
@@ -103,23 +102,15 @@ func (in *Input) readAhead() {
 	}
 }
 
-// A Bound says when Drain gives up on a stream that does not end.
-type Bound struct {
-	Time  time.Duration
-	Bytes int64
-}
-
 // Drain copies to w what the stream still has, after the context of New has ended. It stops at the end of the stream,
-// with complete set, or at the bound: a producer that never stops may not fill a disk.
-func (in *Input) Drain(w io.Writer, bound Bound) (complete bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), bound.Time)
-	defer cancel()
-	for left := bound.Bytes; left > 0; {
+// with complete set, or without it when ctx ends, or after most bytes: a producer that never stops may not fill a disk.
+func (in *Input) Drain(ctx context.Context, w io.Writer, most int64) (complete bool, err error) {
+	for left := most; left > 0; {
 		if len(in.rest) == 0 {
 			switch err := in.next(ctx); {
 			case errors.Is(err, io.EOF):
 				return true, nil
-			case errors.Is(err, context.DeadlineExceeded):
+			case context.Cause(ctx) != nil:
 				return false, nil
 			case err != nil:
 				return false, err

@@ -89,7 +89,7 @@ func TestAnyInputAnyChunksNothingIsLost(t *testing.T) {
 			in := input.New(ctx, src)
 			unsent, err := pipe.Run(ctx, in, out, o)
 			var rest bytes.Buffer
-			if _, drainErr := in.Drain(&rest, input.Bound{Time: time.Second, Bytes: 1 << 30}); drainErr != nil {
+			if _, drainErr := in.Drain(t.Context(), &rest, 1<<30); drainErr != nil {
 				t.Errorf("seed %d: %v", seed, drainErr)
 			}
 			all := out.String() + string(unsent) + rest.String()
