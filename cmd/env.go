@@ -2,20 +2,41 @@ package cmd
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
 )
 
-// fromEnvironment sets each flag that was not given from THROTTLE_<FLAG>. Flags that say the same thing in two ways stand
-// together: the one that was given wins over the other's variable.
+// Annotations of a flag.
+const (
+	needsCommand = "needs-command" // it means nothing where lines are passed on
+	fromEnv      = "from-environment"
+)
+
+// synonyms are flags that say the same thing in different ways: one that is given wins over the variable of another.
+func synonyms() [][]string {
+	return [][]string{
+		{"rate", "every", "delay"},
+		{"jobs", "max-procs"},
+		{"null", "delimiter"},
+		{"group", "line-buffer", "ungroup"},
+	}
+}
+
+// fromEnvironment sets each flag that was not given from THROTTLE_<FLAG>.
 func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (err error) {
-	rateGiven := flags.Changed("rate") || flags.Changed("every") || flags.Changed("delay")
-	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Changed || err != nil || f.Name == "help" || f.Name == "version" {
-			return
+	given := func(name string) bool { return flags.Changed(name) }
+	decided := make(map[string]bool)
+	for _, set := range synonyms() {
+		if slices.ContainsFunc(set, given) {
+			for _, name := range set {
+				decided[name] = true
+			}
 		}
-		if rateGiven && (f.Name == "rate" || f.Name == "every" || f.Name == "delay") {
+	}
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Changed || decided[f.Name] || err != nil || f.Name == "help" || f.Name == "version" {
 			return
 		}
 		name := "THROTTLE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
@@ -26,6 +47,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 		if setErr := flags.Set(f.Name, value); setErr != nil {
 			err = fmt.Errorf("environment variable %s: %w", name, setErr)
 		}
+		_ = flags.SetAnnotation(f.Name, fromEnv, []string{name})
 	})
 	return err
 }

@@ -1,6 +1,14 @@
 package cmd
 
-import "strconv"
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"syscall"
+
+	"github.com/throttle-cli/throttle/internal/batch"
+	"github.com/throttle-cli/throttle/internal/job"
+)
 
 // An exitCode ends the process with that code. What there was to say has been said.
 type exitCode int
@@ -8,6 +16,39 @@ type exitCode int
 func (e exitCode) Error() string { return "exit code " + strconv.Itoa(int(e)) }
 
 const (
-	codeFailed = 125 // throttle itself failed, usage included
-	codeSignal = 128 // plus the number of the signal that ended it
+	codeSomeFailed = 123 // jobs have failed
+	codeFailed     = 125 // throttle itself failed, usage included
+	codeCannotRun  = 126 // a command is there and can't be executed
+	codeNotFound   = 127 // there is no such command
+	codeSignal     = 128 // plus the number of the signal that ended it
 )
+
+// codeOf returns the code for an error that ended throttle.
+func codeOf(err error) int {
+	var code exitCode
+	var interrupt *job.Interrupt
+	var start *batch.StartError
+	switch {
+	case errors.As(err, &code):
+		return int(code)
+	case errors.As(err, &interrupt):
+		return codeSignal + int(interrupt.Signal)
+	case errors.As(err, &start) && job.NotFound(start.Err):
+		return codeNotFound
+	case errors.As(err, &start):
+		return codeCannotRun
+	}
+	return codeFailed
+}
+
+// plain returns an error without the name of the system call: "open x: no such file" says what "stat x: no such file" does.
+func plain(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path
+	}
+	return err
+}
+
+// isEPIPE reports whether a consumer has closed its end.
+func isEPIPE(err error) bool { return errors.Is(err, syscall.EPIPE) }

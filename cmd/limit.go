@@ -17,10 +17,10 @@ type limitOptions struct {
 }
 
 func (o *limitOptions) addFlags(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.rates, "rate", "r", nil, "`N/UNIT` such as 50/s, 100/m, 2/10s, 1MiB/s, or inf (env THROTTLE_RATE)")
-	f.StringVar(&o.every, "every", "", "one each `INTERVAL` such as 100ms or 1.5s (env THROTTLE_EVERY)")
+	f.StringArrayVarP(&o.rates, "rate", "r", nil, "`N/UNIT` such as 50/s, 100/m, 2/10s, 1MiB/s, or inf")
+	f.StringVar(&o.every, "every", "", "one each `INTERVAL` such as 100ms or 1.5s")
 	f.StringVar(&o.every, "delay", "", "the same as --every")
-	f.Int64Var(&o.burst, "burst", 1, "grant up to `N` at once after idle time (env THROTTLE_BURST)")
+	f.Int64Var(&o.burst, "burst", 1, "grant up to `N` at once after idle time")
 	_ = f.MarkHidden("delay")
 }
 

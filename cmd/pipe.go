@@ -1,14 +1,10 @@
 package cmd
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 	"time"
-
-	"github.com/spf13/pflag"
 
 	"github.com/throttle-cli/throttle/internal/finetimer"
 	"github.com/throttle-cli/throttle/internal/input"
@@ -27,73 +23,72 @@ const (
 	maxChunk = 32 << 10
 )
 
+// pipeOptions are those of the mode that passes its input through.
 type pipeOptions struct {
-	limit limitOptions
-	null  bool
+	limit    limitOptions
+	input    inputOptions
+	leftover leftoverOptions
 }
 
-func (o *pipeOptions) addFlags(f *pflag.FlagSet) {
-	o.limit.addFlags(f)
-	f.BoolVarP(&o.null, "null", "0", false, "lines end with NUL instead of newline (env THROTTLE_NULL)")
-}
-
-func runPipe(ctx context.Context, o pipeOptions, std streams) error {
+func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	limit, unit, err := o.limit.limit()
 	if err != nil {
 		return err
 	}
-	ctx, stop := untilSignal(ctx)
-	defer stop()
-	unsent, err := pipe.Run(ctx, input.New(ctx, std.in), std.out, pipeFor(limit, unit, o))
+	delim, err := o.input.delim()
+	if err != nil {
+		return err
+	}
+	inputs, err := o.input.inputs(std)
+	if err != nil {
+		return err
+	}
+	if err := o.leftover.open(std, o.input.file); err != nil {
+		return err
+	}
+	sig := catch(ctx)
+	defer sig.stop()
+	in := input.New(inputs[0].Reader)
+	unsent, err := pipe.Run(sig.ctx, in, std.out, pipeFor(limit, unit, delim))
+
 	var interrupt *job.Interrupt
 	var write *pipe.WriteError
+	var why error // what there is to say
+	var end error // how it ends
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &interrupt):
-		if len(unsent) > 0 {
-			fmt.Fprintf(std.err, "throttle: %v: read and not written: %s\n", interrupt, describe(unsent, o.delim())) //nolint:errcheck // stderr
-		}
-		return exitCode(codeSignal + int(interrupt.Signal))
-	case errors.As(err, &write) && errors.Is(err, syscall.EPIPE):
-		return nil // the consumer has had enough
+		why, end = interrupt, exitCode(codeOf(interrupt))
+	case errors.As(err, &write) && isEPIPE(err): // the consumer has had enough
 	case errors.As(err, &write):
-		return fmt.Errorf("writing stdout: %w", err)
+		why, end = fmt.Errorf("writing stdout: %w", err), exitCode(codeFailed)
+	default:
+		why, end = fmt.Errorf("reading %s: %w", inputs[0].Name, err), exitCode(codeFailed)
 	}
-	return fmt.Errorf("reading stdin: %w", err)
-}
-
-func (o *pipeOptions) delim() byte {
-	if o.null {
-		return 0
+	if why == nil && o.leftover.file == nil {
+		return nil
 	}
-	return '\n'
+	if err := o.leftover.settle(unsent, in, delim, why, "written", sig.kill, std); err != nil {
+		return err
+	}
+	return end
 }
 
 // pipeFor sizes the chunks and the asking ahead for a limit.
-func pipeFor(limit pacer.Limit, unit pacer.Unit, o pipeOptions) pipe.Options {
-	opts := pipe.Options{Bytes: unit == pacer.Bytes, Delim: o.delim()}
+func pipeFor(limit pacer.Limit, unit pacer.Unit, delim byte) pipe.Options {
+	opts := pipe.Options{Bytes: unit == pacer.Bytes, Delim: delim}
 	if limit.IsUnlimited() {
 		return opts
 	}
-	p := pacer.New(limit, pacer.WithDebt(), pacer.WithTimer(func(fire func()) pacer.Timer { return finetimer.New(fire) }))
+	p := newPacer(limit, pacer.WithDebt())
 	opts.Ask = func(n int) (pipe.Grant, error) { return p.ReserveN(n) }
 	opts.Chunk = int(min(max(limit.Units(together), 1), maxChunk))
 	opts.Ahead = int(min(max(limit.Units(ahead)/int64(opts.Chunk), 1), 1000))
 	return opts
 }
 
-// describe says how much data is, and where it begins.
-func describe(data []byte, delim byte) string {
-	const shown = 60
-	lines := bytes.Count(data, []byte{delim})
-	if data[len(data)-1] != delim {
-		lines++
-	}
-	first, _, _ := bytes.Cut(data, []byte{delim})
-	more := ""
-	if len(first) > shown {
-		first, more = first[:shown], "..."
-	}
-	return fmt.Sprintf("%d lines, %d bytes, from %q%s on", lines, len(data), first, more)
+// newPacer returns a Pacer that wakes up as precisely as the system allows.
+func newPacer(limit pacer.Limit, opts ...pacer.Option) *pacer.Pacer {
+	return pacer.New(limit, append(opts, pacer.WithTimer(func(fire func()) pacer.Timer { return finetimer.New(fire) }))...)
 }

@@ -3,6 +3,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // streams are what a command reads and writes.
@@ -31,8 +33,11 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 		return int(code)
 	}
 	fmt.Fprintf(stderr, "throttle: %v\n", err) //nolint:errcheck // there is nobody left to tell
-	return codeFailed
+	return codeOf(err)
 }
+
+// NewRootCommand returns the command tree, for those that make documents of it.
+func NewRootCommand() *cobra.Command { return newRootCommand("", streams{}) }
 
 func versionOf(version string) string {
 	if version != "" {
@@ -44,41 +49,94 @@ func versionOf(version string) string {
 	return "unknown"
 }
 
-const example = `  producer | throttle --rate 50/s | consumer        50 lines a second, the first at once
-  tail -f log | throttle --every 200ms              a line every 200 ms
-  throttle --rate 1MiB/s < dump > /mnt/slow/dump    bytes instead of lines`
+const example = `  producer | throttle --rate 50/s | consumer            pass lines on, 50 a second
+  cat ids | throttle --every 100ms -- aws ... --id {}   run a command for each line
+  throttle run --rate 20/s < commands.txt               run lines that are commands`
+
+// rootOptions are those of the two modes that have no name of their own: with a command after -- it is run for each
+// line, without one the lines are passed on.
+type rootOptions struct {
+	version bool
+	limit   limitOptions
+	input   inputOptions
+	lines   lineOptions
+}
 
 func newRootCommand(version string, std streams) *cobra.Command {
-	o := pipeOptions{}
+	o := &rootOptions{}
+	o.lines.limit, o.lines.input = &o.limit, &o.input
 	root := &cobra.Command{
-		Use:           "throttle (--rate RATE | --every INTERVAL) [flags]",
-		Short:         "Make shell work respect a rate",
-		Long:          "throttle passes its input through, unchanged, at a rate: never early, without drift, without losing a byte.",
-		Example:       example,
-		Version:       version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown argument %q\nthrottle takes flags only; see throttle --help", args[0])
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, _ []string) error {
-			if err := fromEnvironment(c.Flags(), os.LookupEnv); err != nil {
+		Use:               "throttle (--rate RATE | --every INTERVAL) [flags] [-- COMMAND [ARG]...]",
+		Short:             "Make shell work respect a rate",
+		Long:              "throttle passes its input through, or runs commands, at a rate: never early, without drift, without losing a byte.",
+		Example:           example,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:              commandAfterDash,
+		RunE: func(c *cobra.Command, command []string) error {
+			if o.version {
+				_, err := fmt.Fprintf(std.out, "throttle %s\n", version)
 				return err
 			}
-			return runPipe(c.Context(), o, std)
+			return o.run(c.Context(), c.Flags(), command, std)
 		},
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	root.SetIn(std.in)
 	root.SetOut(std.out)
 	root.SetErr(std.err)
-	root.SetVersionTemplate("throttle {{.Version}}\n")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
-		return fmt.Errorf("%w\nsee throttle --help", err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())
 	})
-	o.addFlags(root.Flags())
+	// A flag set in the environment is like one that was given, in every command.
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
+		return fromEnvironment(c.Flags(), os.LookupEnv)
+	}
+	addGroups(root,
+		newGroup("Rate", o.limit.addFlags),
+		newGroup("Input", o.input.addFlags, o.lines.job.leftover.addFlags),
+		newGroup("Command", o.lines.addFlags, o.lines.job.addJobFlags).forCommands(),
+		newGroup("Output of commands", o.lines.job.addOutputFlags).forCommands(),
+		newGroup("Other", func(f *pflag.FlagSet) {
+			f.BoolVar(&o.version, "version", false, "print the version")
+			f.BoolP("help", "h", false, "print this")
+		}),
+	)
+	root.AddCommand(newRunCommand(std))
 	return root
+}
+
+// commandAfterDash accepts arguments after -- only: there a typo in the name of a subcommand can't be taken for a
+// command.
+func commandAfterDash(c *cobra.Command, args []string) error {
+	dash := c.ArgsLenAtDash()
+	if len(args) == 0 || dash == 0 {
+		return nil
+	}
+	if dash < 0 {
+		dash = len(args)
+	}
+	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
+		return fmt.Errorf("unknown command %q: did you mean %q?\nsee throttle --help", args[0], similar[0])
+	}
+	return fmt.Errorf("unexpected argument %q: a command for each line stands after --, as in: throttle --rate 5/s -- %s\nsee throttle --help", args[0], args[0])
+}
+
+func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []string, std streams) error {
+	if len(command) > 0 {
+		return runLines(ctx, &o.lines, command, std)
+	}
+	if flags.ArgsLenAtDash() == 0 {
+		return errors.New("no command stands after --")
+	}
+	var err error
+	flags.Visit(func(f *pflag.Flag) {
+		if err == nil && f.Annotations[needsCommand] != nil && f.Annotations[fromEnv] == nil {
+			err = fmt.Errorf("--%s is for a command, and none stands after --", f.Name)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	return runPipe(ctx, &pipeOptions{limit: o.limit, input: o.input, leftover: o.lines.job.leftover}, std)
 }

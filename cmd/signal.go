@@ -9,9 +9,15 @@ import (
 	"github.com/throttle-cli/throttle/internal/job"
 )
 
-// untilSignal returns a context that SIGINT, SIGTERM or SIGHUP ends, with a *job.Interrupt as the cause. A second signal
-// then has its default effect: it ends the process at once. A signal that we were started to ignore stays ignored.
-func untilSignal(ctx context.Context) (context.Context, func()) {
+// interrupts are the signals that end us, once they are caught.
+type interrupts struct {
+	ctx  context.Context // ended by the first, with a *job.Interrupt as its cause
+	kill <-chan struct{} // closed by the second: nothing is waited for any more
+	stop func()          // to be called when there's nothing left to interrupt
+}
+
+// catch catches SIGINT, SIGTERM and SIGHUP, except those that we were started to ignore. The third one ends the process.
+func catch(ctx context.Context) interrupts {
 	if ctx == nil {
 		ctx = context.Background()
 	}
@@ -28,14 +34,20 @@ func untilSignal(ctx context.Context) (context.Context, func()) {
 	}
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE) // so that a write to a closed pipe is an error, and ours to handle
-	done := make(chan struct{})
+	kill, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		select {
 		case s := <-caught:
-			signal.Reset(wanted...)
 			cancel(&job.Interrupt{Signal: s.(syscall.Signal)})
+		case <-done:
+			return
+		}
+		select {
+		case <-caught:
+			signal.Reset(wanted...)
+			close(kill)
 		case <-done:
 		}
 	}()
-	return ctx, func() { close(done); cancel(nil) }
+	return interrupts{ctx: ctx, kill: kill, stop: func() { close(done); cancel(nil) }}
 }

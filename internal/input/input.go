@@ -15,7 +15,6 @@ const chunkSize = 64 << 10
 
 // Input reads a stream ahead by at most two chunks. It is for one goroutine at a time.
 type Input struct {
-	ctx     context.Context
 	r       io.Reader
 	chunks  chan chunk
 	free    chan []byte
@@ -31,15 +30,15 @@ type chunk struct {
 }
 
 // New returns an Input of r. It starts to read when it is first asked to.
-func New(ctx context.Context, r io.Reader) *Input {
-	return &Input{ctx: ctx, r: r, chunks: make(chan chunk), free: make(chan []byte, 2)}
+func New(r io.Reader) *Input {
+	return &Input{r: r, chunks: make(chan chunk), free: make(chan []byte, 2)}
 }
 
-// Read reads what is there, as an io.Reader does. When the context of New ends it returns the cause; nothing is lost,
-// and Drain returns what would have come next.
-func (in *Input) Read(p []byte) (int, error) {
+// Read reads what is there, as an io.Reader does. When ctx ends it returns the cause; nothing is lost, and another call,
+// or Rest, returns what would have come next.
+func (in *Input) Read(ctx context.Context, p []byte) (int, error) {
 	if len(in.rest) == 0 {
-		if err := in.next(in.ctx); err != nil {
+		if err := in.next(ctx); err != nil {
 			return 0, err
 		}
 	}
@@ -48,10 +47,10 @@ func (in *Input) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Chunk returns what comes next, without copying it. It is valid until the next call of a method.
-func (in *Input) Chunk() ([]byte, error) {
+// Chunk is Read without copying. What it returns is valid until the next call of a method.
+func (in *Input) Chunk(ctx context.Context) ([]byte, error) {
 	if len(in.rest) == 0 {
-		if err := in.next(in.ctx); err != nil {
+		if err := in.next(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -102,9 +101,8 @@ func (in *Input) readAhead() {
 	}
 }
 
-// Drain copies to w what the stream still has, after the context of New has ended. It stops at the end of the stream,
-// with complete set, or without it when ctx ends, or after most bytes: a producer that never stops may not fill a disk.
-func (in *Input) Drain(ctx context.Context, w io.Writer, most int64) (complete bool, err error) {
+// Rest copies to w what the stream still has. It stops at the end of the stream, with complete set, or without it when ctx ends, or after most bytes: a producer that never stops may not fill a disk.
+func (in *Input) Rest(ctx context.Context, w io.Writer, most int64) (complete bool, err error) {
 	for left := most; left > 0; {
 		if len(in.rest) == 0 {
 			switch err := in.next(ctx); {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -53,6 +54,7 @@ func (c *carrier) carry() {
 	go func() {
 		defer close(c.done)
 		c.err = c.copy()
+		_ = c.r.Close()
 	}()
 }
 
@@ -63,10 +65,12 @@ func (c *carrier) copy() error {
 	for {
 		n, err := c.r.Read(*buf)
 		if n > 0 && writeErr == nil {
-			_, writeErr = c.w.Write((*buf)[:n]) // on failure the command is still read, so that it is not stuck
+			_, writeErr = c.w.Write((*buf)[:n])
 		}
 		switch {
-		case err == nil:
+		case errors.Is(writeErr, syscall.EPIPE): // so shall it be for the command
+			return writeErr
+		case err == nil: // after another failure the command is still read, so that it isn't stuck
 		case errors.Is(err, io.EOF):
 			return writeErr
 		case errors.Is(err, os.ErrDeadlineExceeded):
@@ -106,7 +110,6 @@ func (c *carrier) finish() error {
 	timer := time.AfterFunc(grace, func() { _ = c.r.SetReadDeadline(time.Unix(1, 0)) })
 	<-c.done
 	timer.Stop()
-	_ = c.r.Close()
 	return c.err
 }
 

@@ -14,14 +14,14 @@ import (
 
 // Command is what is to be run.
 type Command struct {
-	Path string   // the file to execute
+	Path string   // the file to execute; "" is where LookPath finds it
 	Argv []string // with the name of the command first
 	Env  []string // the whole environment, as NAME=value; nil is ours
 	// Stdout and Stderr take the output. An *os.File is handed to the command itself; anything else is written to while
 	// the command runs, by one goroutine each.
 	Stdout, Stderr io.Writer
-	// Started, when set, is called once: when the command has begun, or could not be.
-	Started func()
+	// Started, when set, is called once: with nil when the command has begun, or with why it could not be.
+	Started func(error)
 }
 
 // Outcome says how a command ended.
@@ -58,23 +58,32 @@ func Exec(term TermSeq, kill <-chan struct{}) Runner {
 func run(ctx context.Context, c Command, term TermSeq, kill <-chan struct{}) Outcome {
 	started := c.Started
 	if started == nil {
-		started = func() {}
+		started = func(error) {}
 	}
 	stdout, err := newCarrier(c.Stdout)
 	if err != nil {
-		started()
+		started(err)
 		return Outcome{StartErr: err}
 	}
 	stderr, err := newCarrier(c.Stderr)
 	if err != nil {
 		stdout.abandon()
-		started()
+		started(err)
 		return Outcome{StartErr: err}
 	}
-	cmd := &exec.Cmd{Path: c.Path, Args: c.Argv, Env: c.Env, Stdout: stdout.child(), Stderr: stderr.child(), SysProcAttr: ownGroup()}
+	path := c.Path
+	if path == "" {
+		if path, err = LookPath(c.Argv[0]); err != nil {
+			stdout.abandon()
+			stderr.abandon()
+			started(err)
+			return Outcome{StartErr: err}
+		}
+	}
+	cmd := &exec.Cmd{Path: path, Args: c.Argv, Env: c.Env, Stdout: stdout.child(), Stderr: stderr.child(), SysProcAttr: ownGroup()}
 	out := Outcome{Start: time.Now()}
 	cmd, err = start(ctx, cmd)
-	started()
+	started(err)
 	if err != nil {
 		stdout.abandon()
 		stderr.abandon()

@@ -37,7 +37,7 @@ func (c *cutter) cut(ctx context.Context) {
 	buf := make([]byte, bufferSize)
 	n := 0 // bytes in buf
 	for {
-		m, err := c.in.Read(buf[n:])
+		m, err := c.in.Read(ctx, buf[n:])
 		n += m
 		if m == 0 && err == nil {
 			continue

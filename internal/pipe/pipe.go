@@ -113,7 +113,7 @@ func pass(ctx context.Context, in *input.Input, out io.Writer) (unsent []byte, e
 	w := newWriter(out)
 	defer close(w.data)
 	for {
-		data, err := in.Chunk()
+		data, err := in.Chunk(ctx)
 		if errors.Is(err, io.EOF) {
 			return nil, nil
 		}

@@ -45,7 +45,7 @@ func TestEachLineAtItsSlot(t *testing.T) {
 		out := &stamps{start: time.Now()}
 		p := pacer.New(pacer.Every(100*time.Millisecond), pacer.WithDebt())
 		in := "a\n\nlong line\nlast"
-		if _, err := pipe.Run(t.Context(), input.New(t.Context(), bytes.NewBufferString(in)), out, options(p, 1, 1)); err != nil {
+		if _, err := pipe.Run(t.Context(), input.New(bytes.NewBufferString(in)), out, options(p, 1, 1)); err != nil {
 			t.Fatal(err)
 		}
 		if out.String() != in {
@@ -86,10 +86,10 @@ func TestAnyInputAnyChunksNothingIsLost(t *testing.T) {
 			if rng.IntN(3) == 0 {
 				src = iotest.HalfReader(src)
 			}
-			in := input.New(ctx, src)
+			in := input.New(src)
 			unsent, err := pipe.Run(ctx, in, out, o)
 			var rest bytes.Buffer
-			if _, drainErr := in.Drain(t.Context(), &rest, 1<<30); drainErr != nil {
+			if _, drainErr := in.Rest(t.Context(), &rest, 1<<30); drainErr != nil {
 				t.Errorf("seed %d: %v", seed, drainErr)
 			}
 			all := out.String() + string(unsent) + rest.String()
@@ -106,7 +106,7 @@ func TestAnyInputAnyChunksNothingIsLost(t *testing.T) {
 
 func TestAReadErrorIsOne(t *testing.T) {
 	broken := errors.New("broken")
-	in := input.New(t.Context(), io.MultiReader(bytes.NewBufferString("a\nb"), iotest.ErrReader(broken)))
+	in := input.New(io.MultiReader(bytes.NewBufferString("a\nb"), iotest.ErrReader(broken)))
 	var out bytes.Buffer
 	unsent, err := pipe.Run(t.Context(), in, &out, options(pacer.New(pacer.Unlimited(), pacer.WithDebt()), 1, 1))
 	if !errors.Is(err, broken) || out.String() != "a\n" || string(unsent) != "b" {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"time"
 
 	"github.com/throttle-cli/throttle/internal/input"
 )
@@ -72,7 +71,6 @@ func (l *lazyFile) Read(p []byte) (n int, err error) {
 
 // A Reader reads the records of its inputs, one after another. It is for one goroutine at a time.
 type Reader struct {
-	ctx     context.Context
 	delim   byte
 	inputs  []Input // those not begun
 	name    string
@@ -81,14 +79,14 @@ type Reader struct {
 	pending []byte // read of the current input, and not returned
 }
 
-// NewReader returns a Reader that waits for input until ctx ends.
-func NewReader(ctx context.Context, delim byte, inputs ...Input) *Reader {
-	return &Reader{ctx: ctx, delim: delim, inputs: inputs}
+// NewReader returns a Reader of records that end with delim.
+func NewReader(delim byte, inputs ...Input) *Reader {
+	return &Reader{delim: delim, inputs: inputs}
 }
 
-// Next returns the next record. At the end of the last input it returns io.EOF; when the context of NewReader ends, its
-// cause; otherwise an error that names the input. After an error, what was read and not returned comes from Rest.
-func (r *Reader) Next() (Record, error) {
+// Next returns the next record. At the end of the last input it returns io.EOF; when ctx ends, its cause; otherwise an
+// error that names the input. After an error, what was read and not returned comes from Rest.
+func (r *Reader) Next(ctx context.Context) (Record, error) {
 	searched := 0
 	for {
 		if r.in == nil && !r.begin() {
@@ -98,7 +96,7 @@ func (r *Reader) Next() (Record, error) {
 			return r.take(searched + i + 1), nil
 		}
 		searched = len(r.pending)
-		chunk, err := r.in.Chunk()
+		chunk, err := r.in.Chunk(ctx)
 		r.pending = append(r.pending, chunk...)
 		switch {
 		case err == nil:
@@ -108,7 +106,7 @@ func (r *Reader) Next() (Record, error) {
 				return r.take(len(r.pending)), nil
 			}
 			searched = 0
-		case context.Cause(r.ctx) != nil:
+		case context.Cause(ctx) != nil:
 			return Record{}, err
 		default:
 			return Record{}, fmt.Errorf("reading %s: %w", r.name, err)
@@ -123,7 +121,7 @@ func (r *Reader) begin() bool {
 	}
 	next := r.inputs[0]
 	r.inputs = r.inputs[1:]
-	r.in, r.name, r.line = input.New(r.ctx, next.Reader), next.Name, 0
+	r.in, r.name, r.line = input.New(next.Reader), next.Name, 0
 	return true
 }
 
@@ -141,8 +139,7 @@ func (r *Reader) take(n int) Record {
 	return Record{Raw: raw, Text: text, File: r.name, Line: r.line}
 }
 
-// Rest copies to w all that Next has not returned of any input, after the context of NewReader has ended or Next has
-// failed. It stops when ctx ends, or after most bytes, with complete unset: a producer that never stops may not fill a
+// Rest copies to w all that Next has not returned of any input. It stops when ctx ends, or after most bytes, with complete unset: a producer that never stops may not fill a
 // disk.
 func (r *Reader) Rest(ctx context.Context, w io.Writer, most int64) (complete bool, err error) {
 	if _, err := w.Write(r.pending); err != nil {
@@ -153,15 +150,9 @@ func (r *Reader) Rest(ctx context.Context, w io.Writer, most int64) (complete bo
 		if r.in == nil && !r.begin() {
 			return true, nil
 		}
-		if complete, err = r.in.Drain(ctx, w, most); !complete {
+		if complete, err = r.in.Rest(ctx, w, most); !complete {
 			return false, err
 		}
 		r.in = nil
 	}
 }
-
-// Bounds of what is taken from an input after an interruption.
-const (
-	RestTime  = 2 * time.Second
-	RestBytes = 1 << 30
-)

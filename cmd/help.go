@@ -1,0 +1,85 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// A flagGroup is a set of flags that stand together in the help.
+type flagGroup struct {
+	title string
+	flags *pflag.FlagSet
+}
+
+func newGroup(title string, add ...func(*pflag.FlagSet)) flagGroup {
+	g := flagGroup{title, pflag.NewFlagSet(title, pflag.ContinueOnError)}
+	g.flags.SortFlags = false
+	for _, f := range add {
+		f(g.flags)
+	}
+	return g
+}
+
+// forCommands marks the flags of a group as meaningless where lines are passed on.
+func (g flagGroup) forCommands() flagGroup {
+	g.flags.VisitAll(func(f *pflag.Flag) {
+		_ = g.flags.SetAnnotation(f.Name, needsCommand, []string{""})
+	})
+	return g
+}
+
+// addGroups gives a command its flags, and the help that shows them.
+func addGroups(c *cobra.Command, groups ...flagGroup) {
+	for _, g := range groups {
+		c.Flags().AddFlagSet(g.flags)
+	}
+	c.SetHelpFunc(func(c *cobra.Command, _ []string) {
+		writeHelp(c.OutOrStdout(), c, groups)
+	})
+}
+
+// writeHelp begins with examples, since that is what most people look for.
+func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
+	var b strings.Builder
+	if c.HasParent() {
+		fmt.Fprintf(&b, "%s\n\n", c.Long)
+	}
+	fmt.Fprintf(&b, "%s\n\nUsage: %s\n", c.Example, c.UseLine())
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			fmt.Fprintf(&b, "       %s\n", sub.UseLine())
+		}
+	}
+	for _, g := range groups {
+		fmt.Fprintf(&b, "%s:\n", g.title)
+		g.flags.VisitAll(func(f *pflag.Flag) {
+			if !f.Hidden {
+				b.WriteString(flagLine(f))
+			}
+		})
+	}
+	if c.HasParent() {
+		b.WriteString("Each flag can be given as THROTTLE_<FLAG> in the environment, such as THROTTLE_RATE.\n")
+	} else {
+		b.WriteString("Replaced in COMMAND: {} line, {.} {/} {//} {/.} parts of its path, {1} column, {#} number,\n" +
+			"{%} job slot. Each flag can be given as THROTTLE_<FLAG>. More: throttle COMMAND --help, man throttle\n")
+	}
+	_, _ = io.WriteString(w, b.String()) // nobody is left to tell
+}
+
+// flagLine is a flag as a line of help.
+func flagLine(f *pflag.Flag) string {
+	value, usage := pflag.UnquoteUsage(f)
+	name := "    --" + f.Name
+	if f.Shorthand != "" {
+		name = "-" + f.Shorthand + ", --" + f.Name
+	}
+	if f.Value.Type() != "bool" {
+		name += " " + value
+	}
+	return fmt.Sprintf("  %-24s %s\n", name, usage)
+}

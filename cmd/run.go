@@ -1,0 +1,94 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/internal/batch"
+	"github.com/throttle-cli/throttle/internal/record"
+	"github.com/throttle-cli/throttle/internal/shellline"
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// runOptions are those of the mode that runs lines which are commands.
+type runOptions struct {
+	limit limitOptions
+	job   jobOptions
+}
+
+const runExample = `  throttle run --rate 20/s < commands.txt
+  throttle run --every 2s --shell -j 4 first.sh second.sh`
+
+func newRunCommand(std streams) *cobra.Command {
+	o := &runOptions{}
+	c := &cobra.Command{
+		Use:   "run (--rate RATE | --every INTERVAL) [flags] [FILE]...",
+		Short: "Run lines that are commands",
+		Long: `Runs each line of the files, or of stdin, as a command. Words are split and quoted as in a shell; blank lines and
+comments are skipped. What only a shell can do, such as | > ; & $VAR, is an error without --shell.`,
+		Example: runExample,
+		RunE: func(c *cobra.Command, files []string) error {
+			return runCommands(c.Context(), o, files, std)
+		},
+	}
+	addGroups(c,
+		newGroup("Rate", o.limit.addFlags),
+		newGroup("Jobs", func(f *pflag.FlagSet) {
+			f.BoolVar(&o.job.shell, "shell", false, "each line is a script for sh -c")
+		}, o.job.addJobFlags, o.job.leftover.addFlags),
+		newGroup("Output", o.job.addOutputFlags),
+	)
+	return c
+}
+
+func runCommands(ctx context.Context, o *runOptions, files []string, std streams) error {
+	limit, unit, err := o.limit.limit()
+	if err != nil {
+		return err
+	}
+	if unit == pacer.Bytes {
+		return errBytes
+	}
+	inputs, err := inputsOf(files, std)
+	if err != nil {
+		return err
+	}
+	return runBatch(ctx, limit, &o.job, commandMaker{shell: o.job.shell}, '\n', inputs, std)
+}
+
+// A commandMaker takes each line for a command.
+type commandMaker struct{ shell bool }
+
+func (commandMaker) precheck() error { return nil }
+
+func (m commandMaker) make(next func() (record.Record, error)) (batch.Task, error) {
+	var skipped string
+	for {
+		r, err := next()
+		if err != nil {
+			return batch.Task{}, err
+		}
+		words, err := shellline.Split(r.Text)
+		if err == nil && len(words) == 0 {
+			skipped += r.Raw
+			continue
+		}
+		if m.shell {
+			words = []string{"sh", "-c", r.Text}
+		} else if err != nil {
+			var at *shellline.Error
+			if errors.As(err, &at) {
+				return batch.Task{}, fmt.Errorf("%s, column %d: %s", r.Where(), at.Column, at.Text)
+			}
+			return batch.Task{}, fmt.Errorf("%s: %w", r.Where(), err)
+		}
+		return batch.Task{
+			Name: r.Where(), Input: skipped + r.Raw,
+			Command: func(int, int) batch.Command { return batch.Command{Argv: words, Tag: r.Text} },
+		}, nil
+	}
+}
