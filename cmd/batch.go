@@ -167,41 +167,41 @@ func dryRun(ctx context.Context, next func(context.Context) (batch.Task, error),
 
 // conclude says what there is to say about how a batch ended, and returns it as an exit code.
 func (o *jobOptions) conclude(res batch.Result, pending string, rest source, delim byte, kill <-chan struct{}, std streams) error {
-	if res.Failed > 0 {
-		more := ""
+	var out *batch.OutputError
+	unheard := errors.As(res.Err, &out) && isEPIPE(res.Err) // the consumer has had enough
+	if res.Failed > 0 && !unheard {
+		first := ""
 		if res.Failed > 1 {
-			more = "the first was "
+			first = "the first was "
 		}
-		fmt.Fprintf(std.err, "throttle: %d of %d jobs failed: %sjob %d (%s): %s\n", res.Failed, res.Started, more, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome)) //nolint:errcheck // stderr
+		fmt.Fprintf(std.err, "throttle: %d of %d jobs failed: %sjob %d (%s): %s\n", res.Failed, res.Started, first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome)) //nolint:errcheck // stderr
 	}
-	if errors.Is(res.Err, io.EOF) {
-		if res.Failed > 0 {
-			return exitCode(codeSomeFailed)
-		}
+	switch {
+	case errors.Is(res.Err, io.EOF) && res.Failed > 0:
+		return exitCode(codeSomeFailed)
+	case errors.Is(res.Err, io.EOF):
 		return nil
 	}
-	code := codeOf(res.Err)
-	why := res.Err
-	var out *batch.OutputError
+	code, why := codeOf(res.Err), res.Err
 	switch {
-	case errors.As(res.Err, &out) && isEPIPE(res.Err): // the consumer has had enough: end like one whom SIGPIPE ended
-		why, code = nil, codeSignal+int(syscall.SIGPIPE)
-	case errors.As(res.Err, &out):
-		why = fmt.Errorf("output: %w", res.Err)
+	case unheard: // end like one whom SIGPIPE ended, and as quietly
+		code, why = codeSignal+int(syscall.SIGPIPE), nil
+	case out != nil:
+		why = fmt.Errorf("output: %w", why)
 	}
 	if why != nil && res.Ended > 0 {
-		why = fmt.Errorf("%w; %d running jobs were ended: %s", why, res.Ended, someNames(res.Left[:res.Ended]))
+		why = fmt.Errorf("%w; ended while they ran: %s", why, someNames(res.Left[:res.Ended]))
 	}
 	if why != nil && res.Lost > 0 {
-		why = fmt.Errorf("%w; %d jobs were killed and had not ended yet", why, res.Lost)
+		why = fmt.Errorf("%w; killed, and not gone yet: %d jobs", why, res.Lost)
 	}
-	var left strings.Builder
-	for _, t := range res.Left {
-		left.WriteString(t.Input)
-	}
-	left.WriteString(pending)
 	if why != nil || o.leftover.file != nil {
-		if err := o.leftover.settle([]byte(left.String()), rest, delim, why, "done", kill, std); err != nil {
+		var left []byte
+		for _, t := range res.Left {
+			left = append(left, t.Input...)
+		}
+		left = append(left, pending...)
+		if err := o.leftover.settle(left, rest, delim, why, "done", kill, std); err != nil {
 			return err
 		}
 	}

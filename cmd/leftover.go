@@ -147,7 +147,7 @@ func describe(data []byte, delim byte, verb string) string {
 	const shown = 60
 	count := lineCounter{w: io.Discard, delim: delim}
 	_, _ = count.Write(data) // io.Discard does not fail
-	first, _, _ := bytes.Cut(data, []byte{delim})
+	first, _, _ := bytes.Cut(bytes.TrimLeft(data, string(delim)), []byte{delim})
 	more := ""
 	if len(first) > shown {
 		first, more = first[:shown], "..."

@@ -73,7 +73,9 @@ func newRootCommand(version string, std streams) *cobra.Command {
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
-		Args:              commandAfterDash,
+
+		SuggestionsMinimumDistance: 2,
+		Args:                       commandAfterDash,
 		RunE: func(c *cobra.Command, command []string) error {
 			if o.version {
 				_, err := fmt.Fprintf(std.out, "throttle %s\n", version)

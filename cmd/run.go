@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -57,13 +59,36 @@ func runCommands(ctx context.Context, o *runOptions, files []string, std streams
 	if err != nil {
 		return err
 	}
-	return runBatch(ctx, limit, &o.job, commandMaker{shell: o.job.shell}, '\n', inputs, std)
+	return runBatch(ctx, limit, &o.job, commandMaker{shell: o.job.shell, files: files}, '\n', inputs, std)
 }
 
 // A commandMaker takes each line for a command.
-type commandMaker struct{ shell bool }
+type commandMaker struct {
+	shell bool
+	files []string
+}
 
-func (commandMaker) precheck() error { return nil }
+// precheck looks through files that can be read twice: it is better to hear of a bad line before the first command runs.
+func (m commandMaker) precheck() error {
+	for _, name := range m.files {
+		info, err := os.Stat(name)
+		if err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		in, err := record.File(name)
+		if err != nil {
+			return err
+		}
+		r := record.NewReader('\n', in)
+		for err == nil {
+			_, err = m.make(func() (record.Record, error) { return r.Next(context.Background()) })
+		}
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	}
+	return nil
+}
 
 func (m commandMaker) make(next func() (record.Record, error)) (batch.Task, error) {
 	var skipped string

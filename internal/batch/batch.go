@@ -82,7 +82,18 @@ type StartError struct {
 	Err  error
 }
 
-func (e *StartError) Error() string { return fmt.Sprintf("%s: %q: %v", e.Task.Name, e.Name, e.Err) }
+func (e *StartError) Error() string {
+	where := ""
+	if e.Task.Name != "" {
+		where = e.Task.Name + ": "
+	}
+	err := e.Err
+	var cause interface{ Unwrap() error } // exec.Error and fs.PathError say the name again
+	if errors.As(err, &cause) {
+		err = cause.Unwrap()
+	}
+	return fmt.Sprintf("%scan't run %q: %v", where, e.Name, err)
+}
 
 // Unwrap returns why.
 func (e *StartError) Unwrap() error { return e.Err }

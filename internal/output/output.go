@@ -49,6 +49,9 @@ func (s *Sink) Broken() error {
 	return nil
 }
 
+// InMemory returns how many bytes of ended jobs, which wait for their turn, are in memory.
+func (s *Sink) InMemory() int64 { return s.disk.held.Load() }
+
 // Job returns the output of a new job. Each line of it begins with the tag.
 func (s *Sink) Job(tag string) *Job {
 	j := &Job{sink: s}
@@ -145,9 +148,9 @@ func (j *Job) hold() error {
 // A stream is one of the two outputs of a job.
 type stream struct {
 	job   *Job
-	to    int    // 0 stdout, 1 stderr
+	to    int // 0 stdout, 1 stderr
 	tag   []byte
-	fresh bool   // whether a line begins here
+	fresh bool // whether a line begins here
 	spool spool
 	tmp   []byte // of tagged
 }

@@ -36,6 +36,8 @@ type Input struct {
 func File(name string) (Input, error) {
 	info, err := os.Stat(name)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Input{}, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 	case err != nil:
 		return Input{}, err
 	case info.IsDir():
