@@ -109,7 +109,10 @@ func section(markdown, title string) (string, error) {
 		return "", fmt.Errorf("there is no section %q", title)
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
-	return regexp.MustCompile(`\[([^\]]+)\]\([^)]*\)`).ReplaceAllString(text, "$1"), nil // a link is no use in a man page
+	text = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\)`).ReplaceAllString(text, "$1") // a link is no use in a man page
+	// A table of two columns is a definition list there.
+	text = regexp.MustCompile(`(?m)^\|.*\|\n\|[-|: ]+\|\n`).ReplaceAllString(text, "")
+	return regexp.MustCompile(`(?m)^\| *(.+?) *\| *(.+?) *\|$`).ReplaceAllString(text, "**$1**\n:   $2\n"), nil
 }
 
 func manPage(c *cobra.Command, date time.Time, version, codes string) (string, error) {
@@ -119,7 +122,7 @@ func manPage(c *cobra.Command, date time.Time, version, codes string) (string, e
 	}
 	notes := more
 	if c.HasParent() {
-		notes = "Rates and the environment are described in **throttle**(1).\n"
+		notes = "# ENVIRONMENT\nEach flag can be given as THROTTLE_*FLAG*. See **throttle**(1), also for what a rate is.\n"
 	}
 	var b strings.Builder
 	name := dashed(c)
@@ -158,7 +161,7 @@ func optionGroups(c *cobra.Command) (string, error) {
 	for line := range strings.Lines(help.String()) {
 		line = strings.TrimSuffix(line, "\n")
 		if m := title.FindStringSubmatch(line); m != nil {
-			fmt.Fprintf(&b, "## %s\n", m[1])
+			fmt.Fprintf(&b, "### %s\n", m[1])
 		} else if m := option.FindStringSubmatch(line); m != nil {
 			f := c.Flag(m[1])
 			if f == nil {
