@@ -1,23 +1,70 @@
+# The tools, and the one place that has their versions.
+GOLANGCI_LINT = v2.15.0
+GORELEASER    = v2.15.1
+
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS = -s -w -X main.version=$(VERSION)
 TARGETS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+FUZZTIME ?= 10s
+TEST_TOOLS = seq cmp od xargs
 
-.PHONY: build test lint fmt cross all
+golangci_lint = .tools/golangci-lint-$(GOLANGCI_LINT)
+goreleaser    = .tools/goreleaser-$(GORELEASER)
+
+.PHONY: help build test lint fmt cross bench fuzz docs release-check snapshot tools all
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 build: ## ./throttle
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o throttle .
 
-test: ## every test, with the race detector; needs nothing but Go, a C compiler and sh
+test: ## every test, with the race detector; needs Go, a C compiler and the tools of any Unix
+	@for t in $$(go env CC) sh $(TEST_TOOLS); do command -v $$t >/dev/null || { echo "make test: $$t is not installed" >&2; exit 1; }; done
 	go test -race ./...
 
-lint: ## gofmt and go vet
-	@bad=$$(gofmt -l .); if [ -n "$$bad" ]; then echo "not gofmt-ed: $$bad"; exit 1; fi
-	go vet ./...
+lint: $(golangci_lint) ## everything that reads the code, as it is on each system; go.mod is tidy
+	go mod tidy -diff
+	@for os in linux darwin windows; do echo "golangci-lint run ($$os)"; GOOS=$$os CGO_ENABLED=0 $(golangci_lint) run || exit 1; done
 
-fmt:
-	gofmt -w .
+fmt: $(golangci_lint) ## formats the code
+	$(golangci_lint) fmt
 
 cross: ## every target of a release compiles
 	@for t in $(TARGETS); do echo "$$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 go build -o /dev/null . || exit 1; done
 
-all: test lint cross ## what CI runs
+bench: ## against the peers that are installed; docs/benchmarks.md has results
+	go run ./bench
+
+fuzz: ## each fuzz target for FUZZTIME, 10s unless given
+	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file func; do \
+		echo "$${func#func } in $$(dirname $$file) for $(FUZZTIME)"; \
+		go test -run '^$$' -fuzz "^$${func#func }\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" </dev/null || exit 1; \
+	done
+
+docs: ## man/ and completions/
+	rm -rf man completions
+	go run ./internal/docgen -version $(VERSION)
+
+release-check: $(goreleaser) ## the release configuration is valid and has nothing deprecated
+	$(goreleaser) check
+
+snapshot: $(goreleaser) ## dist/: the archives and packages of a release
+	$(goreleaser) release --snapshot --clean --skip=publish
+
+tools: $(golangci_lint) $(goreleaser) ## the linter and the release tool, into .tools/
+
+$(golangci_lint):
+	$(call install,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,$(GOLANGCI_LINT))
+
+$(goreleaser):
+	$(call install,github.com/goreleaser/goreleaser/v2,$(GORELEASER))
+
+# install compiles a tool at its version and puts that into the name, so that another version is another file.
+define install
+@echo "installing $(1)@$(2)"
+@GOBIN='$(CURDIR)/.tools' CGO_ENABLED=0 go install $(1)@$(2) || { echo "make: cannot install $(1)@$(2): is there a network?" >&2; exit 1; }
+@mv '.tools/$(notdir $(patsubst %/v2,%,$(1)))' '$@'
+endef
+
+all: test lint cross release-check docs fuzz ## what CI runs
