@@ -140,7 +140,7 @@ func (o *jobOptions) batch(limit pacer.Limit, next func(context.Context) (batch.
 		b.Jobs = defaultJobs(limit)
 		if !limit.IsUnlimited() {
 			b.Held = func() {
-				fmt.Fprintf(std.err, "throttle: %d jobs are running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", b.Jobs) //nolint:errcheck // stderr
+				fmt.Fprintf(std.err, "throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job")) //nolint:errcheck // stderr
 			}
 		}
 	}
@@ -174,7 +174,7 @@ func (o *jobOptions) conclude(res batch.Result, pending string, rest source, del
 		if res.Failed > 1 {
 			first = "the first was "
 		}
-		fmt.Fprintf(std.err, "throttle: %d of %d jobs failed: %sjob %d (%s): %s\n", res.Failed, res.Started, first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome)) //nolint:errcheck // stderr
+		fmt.Fprintf(std.err, "throttle: %d of %s failed: %sjob %d (%s): %s\n", res.Failed, plural(res.Started, "job"), first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome)) //nolint:errcheck // stderr
 	}
 	switch {
 	case errors.Is(res.Err, io.EOF) && res.Failed > 0:
@@ -193,7 +193,7 @@ func (o *jobOptions) conclude(res batch.Result, pending string, rest source, del
 		why = fmt.Errorf("%w; ended while they ran: %s", why, someNames(res.Left[:res.Ended]))
 	}
 	if why != nil && res.Lost > 0 {
-		why = fmt.Errorf("%w; killed, and not gone yet: %d jobs", why, res.Lost)
+		why = fmt.Errorf("%w; killed, and not gone yet: %s", why, plural(res.Lost, "job"))
 	}
 	if why != nil || o.leftover.file != nil {
 		var left []byte

@@ -94,7 +94,7 @@ func (o *leftoverOptions) settle(left []byte, rest source, delim byte, why error
 	case err != nil:
 		return fmt.Errorf("--leftover: %w", err)
 	case why != nil:
-		fmt.Fprintf(std.err, "throttle: %v; not %s: %d lines, in %s\n", why, verb, n, o.name) //nolint:errcheck // stderr
+		fmt.Fprintf(std.err, "throttle: %v; not %s: %s, in %s\n", why, verb, plural(n, "line"), o.name) //nolint:errcheck // stderr
 	}
 	if !complete {
 		fmt.Fprintf(std.err, "throttle: %s does not have all: the input had not ended\n", o.name) //nolint:errcheck // stderr
@@ -152,5 +152,13 @@ func describe(data []byte, delim byte, verb string) string {
 	if len(first) > shown {
 		first, more = first[:shown], "..."
 	}
-	return fmt.Sprintf("; read and not %s: %d lines, %d bytes, from %q%s on (--leftover FILE keeps what is left)", verb, count.lines(), len(data), first, more)
+	return fmt.Sprintf("; read and not %s: %s, %s, from %q%s on (--leftover FILE keeps what is left)",
+		verb, plural(count.lines(), "line"), plural(len(data), "byte"), first, more)
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

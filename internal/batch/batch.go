@@ -143,6 +143,9 @@ func Run(ctx context.Context, o Options) Result {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	res := r.result
+	if interrupt := context.Cause(ctx); res.Err == nil && interrupt != nil {
+		res.Err = interrupt // also when it came after the last start
+	}
 	if res.Err == nil {
 		res.Err = err
 	}

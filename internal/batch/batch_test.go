@@ -181,6 +181,9 @@ func TestAnInterruptedBatchKnowsWhatIsLeft(t *testing.T) {
 				return task, err
 			}))
 			if errors.Is(res.Err, io.EOF) {
+				if len(w.done) != 50 || len(res.Left) != 0 {
+					t.Errorf("seed %d: %d of 50 done, left are %v", seed, len(w.done), res.Left)
+				}
 				return
 			}
 			var got []int
