@@ -31,7 +31,7 @@ fmt: $(golangci_lint) ## formats the code
 	$(golangci_lint) fmt
 
 cross: ## every target of a release compiles
-	@for t in $(TARGETS); do echo "$$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 go build -o /dev/null . || exit 1; done
+	@for t in $(TARGETS); do echo "$$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 go build -trimpath -o /dev/null . || exit 1; done
 
 bench: ## against the peers that are installed; docs/benchmarks.md has results
 	go run ./bench
@@ -67,4 +67,4 @@ define install
 @mv '.tools/$(notdir $(patsubst %/v2,%,$(1)))' '$@'
 endef
 
-all: test lint cross release-check docs fuzz ## what CI runs
+all: test lint cross release-check docs snapshot fuzz ## what CI runs
