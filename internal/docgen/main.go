@@ -110,9 +110,38 @@ func section(markdown, title string) (string, error) {
 	}
 	text, _, _ = strings.Cut(text, "\n## ")
 	text = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\)`).ReplaceAllString(text, "$1") // a link is no use in a man page
-	// A table of two columns is a definition list there.
-	text = regexp.MustCompile(`(?m)^\|.*\|\n\|[-|: ]+\|\n`).ReplaceAllString(text, "")
-	return regexp.MustCompile(`(?m)^\| *(.+?) *\| *(.+?) *\|$`).ReplaceAllString(text, "**$1**\n:   $2\n"), nil
+	return definitions(text), nil
+}
+
+// definitions turns a table into a definition list: the first column is what is defined, the heads of the others say
+// for what, if there are several.
+func definitions(markdown string) string {
+	var b strings.Builder
+	var head []string
+	for line := range strings.Lines(markdown) {
+		row, isRow := strings.CutPrefix(strings.TrimSpace(line), "|")
+		cells := strings.Split(strings.TrimSuffix(row, "|"), "|")
+		switch {
+		case !isRow:
+			head = nil
+			b.WriteString(line)
+		case head == nil:
+			head = cells
+		case strings.Trim(row, "|-: ") != "":
+			var said []string
+			for i, cell := range cells[1:] {
+				cell = strings.TrimSpace(cell)
+				if cell != "" && len(cells) > 2 && i+1 < len(head) {
+					cell = "*" + strings.TrimSpace(head[i+1]) + "*: " + cell
+				}
+				if cell != "" {
+					said = append(said, cell)
+				}
+			}
+			fmt.Fprintf(&b, "**%s**\n:   %s\n\n", strings.TrimSpace(cells[0]), strings.Join(said, "; "))
+		}
+	}
+	return b.String()
 }
 
 func manPage(c *cobra.Command, date time.Time, version, codes string) (string, error) {

@@ -42,9 +42,10 @@ func TestGenerate(t *testing.T) {
 }
 
 func TestSection(t *testing.T) {
-	const text = "# A\n\n## Codes\n\n| code | when |\n|---|---|\n| 0 | all is [well](x.md) |\n\nEnd.\n\n## Next\n"
+	const text = "# A\n\n## Codes\n\n| code | when |\n|---|---|\n| 0 | all is [well](x.md) |\n\nEnd.\n\n" +
+		"| code | lines | jobs |\n|--|:-:|--|\n| 1 | a | b |\n| 2 | | c |\n\n## Next\n"
 	got, err := section(text, "Codes")
-	if want := "\n**0**\n:   all is well\n\n\nEnd.\n"; err != nil || got != want {
+	if want := "\n**0**\n:   all is well\n\n\nEnd.\n\n**1**\n:   *lines*: a; *jobs*: b\n\n**2**\n:   *jobs*: c\n\n"; err != nil || got != want {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
 	if _, err := section(text, "None"); err == nil {
