@@ -140,13 +140,13 @@ func (o *jobOptions) batch(limit pacer.Limit, next func(context.Context) (batch.
 		b.Jobs = defaultJobs(limit)
 		if !limit.IsUnlimited() {
 			b.Held = func() {
-				fmt.Fprintf(std.err, "throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job")) //nolint:errcheck // stderr
+				fmt.Fprintf(std.err, "throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job"))
 			}
 		}
 	}
 	if o.verbose {
 		b.Starting = func(c batch.Command) {
-			fmt.Fprintln(std.err, shellline.Quote(c.Argv)) //nolint:errcheck // stderr
+			fmt.Fprintln(std.err, shellline.Quote(c.Argv))
 		}
 	}
 	return b
@@ -174,7 +174,7 @@ func (o *jobOptions) conclude(res batch.Result, pending string, rest source, del
 		if res.Failed > 1 {
 			first = "the first was "
 		}
-		fmt.Fprintf(std.err, "throttle: %d of %s failed: %sjob %d (%s): %s\n", res.Failed, plural(res.Started, "job"), first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome)) //nolint:errcheck // stderr
+		fmt.Fprintf(std.err, "throttle: %d of %s failed: %sjob %d (%s): %s\n", res.Failed, plural(res.Started, "job"), first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome))
 	}
 	switch {
 	case errors.Is(res.Err, io.EOF) && res.Failed > 0:

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"io/fs"
 	"strconv"
 	"syscall"
 
@@ -39,15 +38,6 @@ func codeOf(err error) int {
 		return codeCannotRun
 	}
 	return codeFailed
-}
-
-// plain returns an error without the name of the system call: "open x: no such file" says what "stat x: no such file" does.
-func plain(err error) error {
-	var path *fs.PathError
-	if errors.As(err, &path) {
-		return path
-	}
-	return err
 }
 
 // isEPIPE reports whether a consumer has closed its end.

@@ -35,12 +35,47 @@ func (g flagGroup) forCommands() flagGroup {
 // addGroups gives a command its flags, and the help that shows them.
 func addGroups(c *cobra.Command, groups ...flagGroup) {
 	for _, g := range groups {
+		g.flags.VisitAll(nameValue)
 		c.Flags().AddFlagSet(g.flags)
+		g.flags.VisitAll(func(f *pflag.Flag) {
+			if !takesFile(f) {
+				_ = c.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
+			}
+		})
 	}
-	c.SetHelpFunc(func(c *cobra.Command, _ []string) {
+	c.SetHelpFunc(func(asked *cobra.Command, args []string) {
+		if asked != c { // one that has no groups
+			new(cobra.Command).HelpFunc()(asked, args)
+			return
+		}
 		writeHelp(c.OutOrStdout(), c, groups)
 	})
 }
+
+// Annotations of a flag: the name of its value, as the backquotes in its usage have it.
+const valueName = "value-name"
+
+// nameValue takes the name of a flag's value out of its usage, which completions show as it is.
+func nameValue(f *pflag.Flag) {
+	name, usage := pflag.UnquoteUsage(f)
+	f.Usage = usage
+	if f.Annotations == nil {
+		f.Annotations = make(map[string][]string)
+	}
+	f.Annotations[valueName] = []string{name}
+}
+
+// ValueName returns the name of the value of a flag: N/UNIT for --rate.
+func ValueName(f *pflag.Flag) string {
+	if name := f.Annotations[valueName]; len(name) == 1 {
+		return name[0]
+	}
+	name, _ := pflag.UnquoteUsage(f)
+	return name
+}
+
+// takesFile reports whether the value of a flag is the name of a file.
+func takesFile(f *pflag.Flag) bool { return ValueName(f) == "FILE" }
 
 // writeHelp begins with examples, since that is what most people look for.
 func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
@@ -73,13 +108,12 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 
 // flagLine is a flag as a line of help.
 func flagLine(f *pflag.Flag) string {
-	value, usage := pflag.UnquoteUsage(f)
 	name := "    --" + f.Name
 	if f.Shorthand != "" {
 		name = "-" + f.Shorthand + ", --" + f.Name
 	}
 	if f.Value.Type() != "bool" {
-		name += " " + value
+		name += " " + ValueName(f)
 	}
-	return fmt.Sprintf("  %-24s %s\n", name, usage)
+	return fmt.Sprintf("  %-24s %s\n", name, f.Usage)
 }

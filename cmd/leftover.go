@@ -85,7 +85,7 @@ func (o *leftoverOptions) settle(left []byte, rest source, delim byte, why error
 			return err
 		}
 		if why != nil {
-			fmt.Fprintf(std.err, "throttle: %v%s\n", why, describe(ahead.Bytes(), delim, verb)) //nolint:errcheck // stderr
+			fmt.Fprintf(std.err, "throttle: %v%s\n", why, describe(ahead.Bytes(), delim, verb))
 		}
 		return nil
 	}
@@ -94,10 +94,10 @@ func (o *leftoverOptions) settle(left []byte, rest source, delim byte, why error
 	case err != nil:
 		return fmt.Errorf("--leftover: %w", err)
 	case why != nil:
-		fmt.Fprintf(std.err, "throttle: %v; not %s: %s, in %s\n", why, verb, plural(n, "line"), o.name) //nolint:errcheck // stderr
+		fmt.Fprintf(std.err, "throttle: %v; not %s: %s, in %s\n", why, verb, plural(n, "line"), o.name)
 	}
 	if !complete {
-		fmt.Fprintf(std.err, "throttle: %s does not have all: the input had not ended\n", o.name) //nolint:errcheck // stderr
+		fmt.Fprintf(std.err, "throttle: %s does not have all: the input had not ended\n", o.name)
 	}
 	return nil
 }

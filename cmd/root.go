@@ -32,7 +32,7 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintf(stderr, "throttle: %v\n", err) //nolint:errcheck // there is nobody left to tell
+	fmt.Fprintf(stderr, "throttle: %v\n", err)
 	return codeOf(err)
 }
 
@@ -72,7 +72,7 @@ func newRootCommand(version string, std streams) *cobra.Command {
 		Example:           example,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
-		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 
 		SuggestionsMinimumDistance: 2,
 		Args:                       commandAfterDash,
@@ -104,19 +104,15 @@ func newRootCommand(version string, std streams) *cobra.Command {
 			f.BoolP("help", "h", false, "print this")
 		}),
 	)
-	root.AddCommand(newRunCommand(std))
+	root.AddCommand(newRunCommand(std), newCompletionCommand(std))
 	return root
 }
 
 // commandAfterDash accepts arguments after -- only: there a typo in the name of a subcommand can't be taken for a
 // command.
 func commandAfterDash(c *cobra.Command, args []string) error {
-	dash := c.ArgsLenAtDash()
-	if len(args) == 0 || dash == 0 {
+	if len(args) == 0 || c.ArgsLenAtDash() == 0 {
 		return nil
-	}
-	if dash < 0 {
-		dash = len(args)
 	}
 	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
 		return fmt.Errorf("unknown command %q: did you mean %q?\nsee throttle --help", args[0], similar[0])

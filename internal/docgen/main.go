@@ -211,7 +211,7 @@ func optionGroups(c *cobra.Command) (string, error) {
 
 // describe is a flag as an entry of a definition list.
 func describe(f *pflag.Flag) string {
-	value, usage := pflag.UnquoteUsage(f)
+	value, usage := cmd.ValueName(f), f.Usage
 	name := "**--" + f.Name + "**"
 	if f.Shorthand != "" {
 		name = "**-" + f.Shorthand + "**, " + name

@@ -101,7 +101,8 @@ func (in *Input) readAhead() {
 	}
 }
 
-// Rest copies to w what the stream still has. It stops at the end of the stream, with complete set, or without it when ctx ends, or after most bytes: a producer that never stops may not fill a disk.
+// Rest copies to w what the stream still has. It stops at the end of the stream, with complete set, or without it when
+// ctx ends, or after most bytes: a producer that never stops may not fill a disk.
 func (in *Input) Rest(ctx context.Context, w io.Writer, most int64) (complete bool, err error) {
 	for left := most; left > 0; {
 		if len(in.rest) == 0 {
@@ -109,7 +110,7 @@ func (in *Input) Rest(ctx context.Context, w io.Writer, most int64) (complete bo
 			case errors.Is(err, io.EOF):
 				return true, nil
 			case context.Cause(ctx) != nil:
-				return false, nil
+				return false, nil //nolint:nilerr // that the stream isn't complete says it
 			case err != nil:
 				return false, err
 			}

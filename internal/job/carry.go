@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 )
@@ -59,13 +58,12 @@ func (c *carrier) carry() {
 }
 
 func (c *carrier) copy() error {
-	buf := buffers().Get().(*[]byte)
-	defer buffers().Put(buf)
+	buf := make([]byte, bufferSize)
 	var writeErr error
 	for {
-		n, err := c.r.Read(*buf)
+		n, err := c.r.Read(buf)
 		if n > 0 && writeErr == nil {
-			_, writeErr = c.w.Write((*buf)[:n])
+			_, writeErr = c.w.Write(buf[:n])
 		}
 		switch {
 		case errors.Is(writeErr, syscall.EPIPE): // so shall it be for the command
@@ -74,7 +72,7 @@ func (c *carrier) copy() error {
 		case errors.Is(err, io.EOF):
 			return writeErr
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return errors.Join(writeErr, c.copyRest(*buf))
+			return errors.Join(writeErr, c.copyRest(buf))
 		default:
 			return errors.Join(writeErr, err)
 		}
@@ -114,8 +112,3 @@ func (c *carrier) finish() error {
 }
 
 const bufferSize = 32 << 10
-
-// buffers returns the pool of copy buffers.
-var buffers = sync.OnceValue(func() *sync.Pool {
-	return &sync.Pool{New: func() any { b := make([]byte, bufferSize); return &b }}
-})

@@ -3,6 +3,7 @@ package pipe
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 
 	"github.com/throttle-cli/throttle/internal/input"
@@ -42,7 +43,7 @@ func (c *cutter) cut(ctx context.Context) {
 		if m == 0 && err == nil {
 			continue
 		}
-		used, sendErr := c.hand(ctx, buf, n, err == io.EOF)
+		used, sendErr := c.hand(ctx, buf, n, errors.Is(err, io.EOF))
 		if used == 0 && n == len(buf) && sendErr == nil { // the record is longer than the buffer
 			used, sendErr = c.hand(ctx, buf, n, true)
 		}
