@@ -36,7 +36,7 @@ func memory() section {
 			var names []string
 			for _, rate := range rates {
 				sides = append(sides, read(b.throttle, "--rate", rate))
-				names = append(names, fmt.Sprintf("%d lines at %s", lines, rate))
+				names = append(names, fmt.Sprintf("%g million lines at %s", float64(lines)/1e6, rate))
 			}
 			sides = append(sides, func() ([]float64, error) { return longLine(size, b.throttle, "--rate", "10/s") }, read(b.empty))
 			names = append(names, fmt.Sprintf("one line of %d MiB at 10/s", size>>20))

@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"runtime"
@@ -29,7 +30,9 @@ func (t table) String() string {
 		cells := []string{r.what, r.show(r.ours), "", "", "", ""}
 		if r.peer != "" {
 			cells[2] = r.peer + ": " + r.show(r.theirs)
-			cells[3] = fmt.Sprintf("%.2f", r.result(r.ours.ratio(r.theirs)))
+			if ratio := r.result(r.ours.ratio(r.theirs)); !math.IsNaN(ratio) && !math.IsInf(ratio, 0) {
+				cells[3] = fmt.Sprintf("%.2f", ratio)
+			}
 		}
 		switch r.goal {
 		case absolute:

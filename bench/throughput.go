@@ -10,7 +10,7 @@ func throughput() section {
 		name:  "pipe",
 		title: "Throughput of a pipe",
 		about: "20 million lines without a limit: `cat FILE | throttle --rate inf` against `pv -lq` in the same place, where FILE is in the\n" +
-			"page cache. Wall time of the whole pipe.",
+			"page cache. Wall time of the whole pipe, and CPU of throttle or pv alone.",
 		measure: func(b *bench) ([]row, error) {
 			n := 20_000_000
 			if b.quick {
@@ -54,7 +54,7 @@ func (b *bench) throughputTo(consumer []string, file string, n int) ([]row, erro
 	if err != nil {
 		return nil, err
 	}
-	to := fmt.Sprintf("%d lines to ", n)
+	to := fmt.Sprintf("%g million lines to ", float64(n)/1e6)
 	if consumer == nil {
 		to += "/dev/null"
 	} else {
