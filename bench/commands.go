@@ -69,7 +69,7 @@ func (b *bench) commandsAtOnce(j, n int, lines *os.File) ([]row, error) {
 			sides = append(sides, each(peer.argv...))
 		}
 	}
-	all, err := b.takeTurns(sides...)
+	all, err := takeTurns(b.rounds, sides...)
 	if err != nil {
 		return nil, err
 	}

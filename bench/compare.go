@@ -15,9 +15,9 @@ type figure []float64
 type side func() ([]float64, error)
 
 // takeTurns gives each side its turn, as often as there are rounds, and returns the figures of each.
-func (b *bench) takeTurns(sides ...side) ([][]figure, error) {
+func takeTurns(rounds int, sides ...side) ([][]figure, error) {
 	all := make([][]figure, len(sides))
-	for range b.rounds {
+	for range rounds {
 		for i, measure := range sides {
 			values, err := measure()
 			if err != nil {

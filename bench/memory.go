@@ -40,7 +40,7 @@ func memory() section {
 			}
 			sides = append(sides, func() ([]float64, error) { return longLine(size, b.throttle, "--rate", "10/s") }, read(b.empty))
 			names = append(names, fmt.Sprintf("one line of %d MiB at 10/s", size>>20))
-			all, err := b.takeTurns(sides...)
+			all, err := takeTurns(b.rounds, sides...)
 			if err != nil {
 				return nil, err
 			}

@@ -49,7 +49,7 @@ func (b *bench) pacingAt(rate int) ([]row, error) {
 	if rate == comparedRate && !b.missing["pv"] {
 		sides = append(sides, func() ([]float64, error) { return pace(rate, length, "pv", "-qlL", strconv.Itoa(rate)) })
 	}
-	all, err := b.takeTurns(sides...)
+	all, err := takeTurns(b.rounds, sides...)
 	if err != nil {
 		return nil, err
 	}

@@ -64,7 +64,7 @@ type page struct {
 func (p page) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Benchmarks\n\nWritten by `%s` on %s. The sides of a comparison took turns in the same run.\n", p.command, time.Now().UTC().Format(time.DateOnly))
-	fmt.Fprintf(&b, "Each figure is the median of %d rounds with the least and the most in brackets, or the most where the row says so;\n", p.rounds)
+	fmt.Fprintf(&b, "Each figure is the median of %d rounds or more with the least and the most in brackets, or the most where the row says so;\n", p.rounds)
 	b.WriteString("a ratio is the median of those of the rounds.\n\n")
 	for _, m := range p.machine {
 		fmt.Fprintf(&b, "- %s\n", m)

@@ -31,7 +31,7 @@ func startUp() section {
 				}
 				return []float64{wall[0].median(), wall[1].median(), cpu[0].median(), cpu[1].median()}, nil
 			}
-			all, err := b.takeTurns(round)
+			all, err := takeTurns(b.rounds, round)
 			if err != nil {
 				return nil, err
 			}
