@@ -168,7 +168,7 @@ type unsafeError string
 
 func (e unsafeError) Error() string { return ErrUnsafe.Error() + ": " + string(e) }
 
-func (e unsafeError) Is(target error) bool { return target == ErrUnsafe }
+func (unsafeError) Is(target error) bool { return target == ErrUnsafe }
 
 // safe says whether a file is one that nobody else can write to, or put in the place of ours.
 func safe(info fileInfo, path string, shared bool) error {

@@ -25,7 +25,7 @@ import (
 func TestMain(m *testing.M) {
 	if args := os.Getenv("LOCKFILE_TEST_PROCESS"); args != "" {
 		if err := process(strings.Fields(args)); err != nil {
-			fmt.Fprintln(os.Stderr, err) //nolint:errcheck // a test
+			_, _ = fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -50,24 +50,24 @@ func process(args []string) error {
 	ctx := context.Background()
 	switch args[2] {
 	case "grants": // take n grants, one after another: print slot and start of each, on the boot clock
-		fmt.Fprintln(os.Stdout, "ready")
+		say("ready")
 		for range n {
 			r, err := f.Grant(ctx, 1)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(os.Stdout, int64(r.SinceBoot()), f.clock.now())
+			say(int64(r.SinceBoot()), f.clock.now())
 		}
 	case "one": // take one grant, and say when it has a place
 		r, err := f.Reserve(ctx, 1)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintln(os.Stdout, "ready")
+		say("ready")
 		if err := r.Wait(ctx); err != nil {
 			return err
 		}
-		fmt.Fprintln(os.Stdout, int64(r.SinceBoot()), f.clock.now())
+		say(int64(r.SinceBoot()), f.clock.now())
 	case "hold": // die or be stopped with the lock held, and a part of an update written
 		if err := f.lock(ctx); err != nil {
 			return err
@@ -75,11 +75,13 @@ func process(args []string) error {
 		if err := f.h.writeAt(make([]byte, entrySize), queueAt(0)); err != nil {
 			return err
 		}
-		fmt.Fprintln(os.Stdout, "ready")
+		say("ready")
 		time.Sleep(time.Hour)
 	}
 	return nil
 }
+
+func say(what ...any) { _, _ = fmt.Fprintln(os.Stdout, what...) }
 
 // A proc is a process of a test.
 type proc struct {

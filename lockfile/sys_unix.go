@@ -78,7 +78,7 @@ func statPath(path string) (fileInfo, error) {
 
 func infoOf(s *unix.Stat_t) fileInfo {
 	return fileInfo{
-		id:      fileID{uint64(s.Dev), s.Ino},
+		id:      fileID{uint64(s.Dev), s.Ino}, //nolint:unconvert // it is an int32 on macOS
 		regular: s.Mode&unix.S_IFMT == unix.S_IFREG,
 		owner:   s.Uid,
 		perm:    fs.FileMode(s.Mode & 0o7777),

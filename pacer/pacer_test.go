@@ -243,7 +243,7 @@ func TestSetLimitSlowsAndStopsAndFrees(t *testing.T) {
 			t.Errorf("a limit of nothing has a slot, or has lost some of 3: %d", p.Len())
 		}
 		p.SetLimit(pacer.Every(time.Second))
-		if got := r[1].Slot().Sub(time.Now()); got != 500*time.Millisecond {
+		if got := time.Until(r[1].Slot()); got != 500*time.Millisecond {
 			t.Errorf("after a limit of nothing the next slot is in %v, want 500ms", got)
 		}
 		p.SetLimit(pacer.Unlimited())

@@ -102,6 +102,9 @@ func lineUp(t *testing.T, limit pacer.Limit, k int, clients ...Client) []Reserva
 	return rs
 }
 
+// pass lets time pass.
+func pass(d time.Duration) { <-time.After(d) }
+
 func set(t *testing.T, c Client, limit pacer.Limit) {
 	t.Helper()
 	if err := c.SetLimit(limit); err != nil {
@@ -197,7 +200,7 @@ func noDrift(t *testing.T, f Factory) {
 	c := f.New(t, limit, false)()
 	rs := lineUp(t, limit, 3, c)
 	spaced(t, 10*unit, rs...)
-	time.Sleep(10*unit + unit/2) // two have come, nobody looks
+	pass(10*unit + unit/2) // two have come, nobody looks
 	for i := range 3 {
 		rs = append(rs, reserve(t, 1, c)...)
 		if d := rs[i+3].Slot().Sub(rs[i+2].Slot()); d < 10*unit || d > 10*unit && !f.RealTime { // a real one may be late to ask
@@ -209,7 +212,7 @@ func noDrift(t *testing.T, f Factory) {
 
 func burst(t *testing.T, f Factory) {
 	c := f.New(t, pacer.Every(unit).WithBurst(3), false)()
-	time.Sleep(5 * unit)
+	pass(5 * unit)
 	start := time.Now()
 	rs := reserve(t, 5, c)
 	for _, r := range rs[:3] {
@@ -247,7 +250,7 @@ func refusal(t *testing.T, f Factory) {
 			t.Fatalf("granted %v, wait %v, %v; want %v", granted, wait, err, 200*unit)
 		}
 	}
-	time.Sleep(200 * unit)
+	pass(200 * unit)
 	if granted, wait, err := a.Try(2); !granted {
 		t.Errorf("refusals have moved the slot by %v, %v", wait, err)
 	}
@@ -313,7 +316,7 @@ func contextEnds(t *testing.T, f Factory) {
 			}
 		})
 	}
-	time.Sleep(unit)
+	pass(unit)
 	cancel(why)
 	wg.Wait()
 	if err := b.Wait(ctx, 1); !errors.Is(err, why) {
@@ -333,7 +336,7 @@ func death(t *testing.T, f Factory) {
 	last := reserve(t, 1, b)
 	spaced(t, 200*unit, append(rs, dead[0], last[0])...)
 	a.Die()
-	time.Sleep(time.Second) // within which the place is given back
+	pass(time.Second) // within which the place is given back
 	spaced(t, 200*unit, append(rs, last...)...)
 }
 
@@ -345,7 +348,7 @@ func newLimit(t *testing.T, f Factory) {
 	for _, r := range rs {
 		wg.Go(func() { due(t, r) })
 	}
-	time.Sleep(unit)
+	pass(unit)
 	set(t, b, pacer.Every(unit/4))
 	wg.Wait()
 	spaced(t, unit/4, rs[1:]...)

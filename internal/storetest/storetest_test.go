@@ -1,4 +1,4 @@
-package pacer_test
+package storetest_test
 
 import (
 	"context"
@@ -26,4 +26,4 @@ func (c client) Wait(ctx context.Context, n int) error        { return c.WaitN(c
 func (c client) Reserve(n int) (storetest.Reservation, error) { return c.ReserveN(n) }
 func (c client) Try(n int) (bool, time.Duration, error)       { return c.TryN(n) }
 func (c client) SetLimit(limit pacer.Limit) error             { c.Pacer.SetLimit(limit); return nil }
-func (c client) Die()                                         {}
+func (client) Die()                                           {}
