@@ -1,6 +1,7 @@
 package lockfile
 
 import (
+	"io"
 	"os/exec"
 	"testing"
 	"time"
@@ -35,5 +36,20 @@ func TestTimeNamespace(t *testing.T) {
 	all = merge(t, every, all)
 	if len(all) != 4 || all[3].slot-all[0].slot != int64(3*every) || all[1].proc != 1 {
 		t.Errorf("%v", all)
+	}
+}
+
+// Where files can't grow, as on a full disk, a grant that is due needs no room, and a place in the queue is refused.
+func TestFilesCannotGrow(t *testing.T) {
+	f := gate(t)
+	if err := f.SetLimit(t.Context(), pacer.Every(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, f.path, time.Hour, "grow", 1)
+	if b, err := io.ReadAll(p.out); string(b) != "file too large\n" {
+		t.Errorf("%q, %v", b, err)
+	}
+	if s, err := f.Status(); err != nil || s.Damage != "" || s.Grants != 1 || len(s.Waiting) != 0 {
+		t.Errorf("%+v, %v", s, err)
 	}
 }

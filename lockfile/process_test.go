@@ -5,11 +5,13 @@ package lockfile
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -68,6 +70,17 @@ func process(args []string) error {
 			return err
 		}
 		say(int64(r.SinceBoot()), f.clock.now())
+	case "grow": // take a grant, and then a place in the queue, in a file that can't grow
+		signal.Ignore(syscall.SIGXFSZ)
+		if err := noGrowth(); err != nil {
+			return err
+		}
+		if err := f.Wait(ctx); err != nil {
+			return err
+		}
+		say("ready")
+		_, err := f.Reserve(ctx, 1)
+		say(errors.Unwrap(err))
 	case "hold": // die or be stopped with the lock held, and a part of an update written
 		if err := f.lock(ctx); err != nil {
 			return err

@@ -54,7 +54,10 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, r.Wait(ctx)
+	if err := r.Wait(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // Try grants n units if nobody waits and they are due now. If not it writes nothing, and returns how long it would take

@@ -8,6 +8,8 @@ func smallDisk(t *testing.T, _ int) string {
 	return ""
 }
 
+func noGrowth() error { return nil }
+
 func full(error) bool { return false }
 
 func fill(*testing.T, string) {}
