@@ -422,3 +422,10 @@ func pathError(path string, err error) error {
 	}
 	return &fs.PathError{Op: "state", Path: path, Err: err}
 }
+
+// Limit returns the limit in force, as of the last look at the file, or else the one given to Open.
+func (f *File) Limit() pacer.Limit {
+	f.mu <- struct{}{}
+	defer func() { <-f.mu }()
+	return f.limit
+}
