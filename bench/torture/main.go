@@ -128,11 +128,11 @@ func (s *storm) wait(i int) {
 	var got struct {
 		Slot json.Number `json:"slot_since_boot_s"`
 	}
-	if err == nil {
+	if out.Len() > 0 { // also of one that was killed after it had printed its grant
 		err = json.Unmarshal(out.Bytes(), &got)
 	}
-	if err != nil && out.Len() == 0 || trouble.Len() > 0 {
-		s.fail(fmt.Errorf("%w: %s", err, trouble.Bytes()))
+	if err != nil || trouble.Len() > 0 {
+		s.fail(fmt.Errorf("worker %d: %w: %s", i, err, trouble.Bytes()))
 		return
 	}
 	s.mu.Lock()
