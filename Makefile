@@ -11,7 +11,7 @@ TEST_TOOLS = seq cmp od xargs
 golangci_lint = .tools/golangci-lint-$(GOLANGCI_LINT)
 goreleaser    = .tools/goreleaser-$(GORELEASER)
 
-.PHONY: help build test lint fmt cross bench fuzz docs release-check snapshot tools all
+.PHONY: help build test lint fmt cross bench torture fuzz docs release-check snapshot tools all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,9 @@ cross: ## every target of a release compiles
 
 bench: ## against the peers that are installed; docs/benchmarks.md has results
 	go run ./bench
+
+torture: ## workers that are killed while they wait, for a minute: is any grant early, is anybody stuck?
+	go run ./bench/torture -duration 60s
 
 fuzz: ## each fuzz target for FUZZTIME, 10s unless given
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file func; do \

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"syscall"
 
@@ -80,7 +79,7 @@ type maker interface {
 }
 
 // runBatch runs a command for each task that tasks makes of the records of the inputs.
-func runBatch(ctx context.Context, limit pacer.Limit, o *jobOptions, tasks maker, delim byte, inputs []record.Input, std streams) error {
+func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, tasks maker, delim byte, inputs []record.Input, std streams) error {
 	mode, err := o.mode()
 	if err != nil {
 		return err
@@ -98,6 +97,14 @@ func runBatch(ctx context.Context, limit pacer.Limit, o *jobOptions, tasks maker
 	}
 	if err := o.leftover.open(std, names...); err != nil {
 		return err
+	}
+	p, err := by.open(false, std)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	if p.unit == pacer.Bytes {
+		return errors.New("a rate in bytes paces a stream: for commands say how many, such as 10/s")
 	}
 	sig := catch(ctx)
 	defer sig.stop()
@@ -119,26 +126,26 @@ func runBatch(ctx context.Context, limit pacer.Limit, o *jobOptions, tasks maker
 	if o.dryRun {
 		res.Err = dryRun(sig.ctx, next, std.out)
 	} else if res.Err = tasks.precheck(); res.Err == nil {
-		res = batch.Run(sig.ctx, o.batch(limit, next, mode, term, sig.kill, std))
+		res = batch.Run(sig.ctx, o.batch(p, next, mode, term, sig.kill, std))
 	}
 	return o.conclude(res, pending, reader, delim, sig.kill, std)
 }
 
 // batch fills in what is run and how.
-func (o *jobOptions) batch(limit pacer.Limit, next func(context.Context) (batch.Task, error), mode output.Mode, term job.TermSeq, kill <-chan struct{}, std streams) batch.Options {
+func (o *jobOptions) batch(p *pace, next func(context.Context) (batch.Task, error), mode output.Mode, term job.TermSeq, kill <-chan struct{}, std streams) batch.Options {
 	b := batch.Options{
 		Next:   next,
-		Wait:   newPacer(limit).Wait,
+		Wait:   p.wait,
 		Run:    job.Exec(term, kill),
 		Jobs:   o.jobs,
 		Output: output.New(std.out, std.err, mode, o.keepOrder),
 		Tagged: o.tag,
-		Env:    os.Environ(),
+		Env:    p.environ(),
 		Kill:   kill,
 	}
 	if b.Jobs == 0 {
-		b.Jobs = defaultJobs(limit)
-		if !limit.IsUnlimited() {
+		b.Jobs = defaultJobs(p.limit())
+		if !p.limit().IsUnlimited() {
 			b.Held = func() {
 				fmt.Fprintf(std.err, "throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job"))
 			}

@@ -15,6 +15,7 @@ type exitCode int
 func (e exitCode) Error() string { return "exit code " + strconv.Itoa(int(e)) }
 
 const (
+	codeNotGranted = 75  // EX_TEMPFAIL: no grant in the time given
 	codeSomeFailed = 123 // jobs have failed
 	codeFailed     = 125 // throttle itself failed, usage included
 	codeCannotRun  = 126 // a command is there and can't be executed

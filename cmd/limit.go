@@ -24,6 +24,17 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 	_ = f.MarkHidden("delay")
 }
 
+// given reports whether a rate is.
+func (o *limitOptions) given() bool { return len(o.rates) > 0 || o.every != "" }
+
+// optional is limit where there may be none: then it returns the zero Limit.
+func (o *limitOptions) optional() (pacer.Limit, pacer.Unit, error) {
+	if !o.given() {
+		return pacer.Limit{}, pacer.Events, nil
+	}
+	return o.limit()
+}
+
 // limit returns the limit that the flags ask for, and what it counts.
 func (o *limitOptions) limit() (pacer.Limit, pacer.Unit, error) {
 	var l pacer.Limit

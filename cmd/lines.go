@@ -14,12 +14,11 @@ import (
 	"github.com/throttle-cli/throttle/internal/job"
 	"github.com/throttle-cli/throttle/internal/record"
 	"github.com/throttle-cli/throttle/internal/template"
-	"github.com/throttle-cli/throttle/pacer"
 )
 
 // lineOptions are those of the mode that runs a command for each line.
 type lineOptions struct {
-	limit   *limitOptions
+	pace    *paceOptions
 	input   *inputOptions
 	job     jobOptions
 	replace string
@@ -35,13 +34,6 @@ func (o *lineOptions) addFlags(f *pflag.FlagSet) {
 }
 
 func runLines(ctx context.Context, o *lineOptions, command []string, std streams) error {
-	limit, unit, err := o.limit.limit()
-	if err != nil {
-		return err
-	}
-	if unit == pacer.Bytes {
-		return errBytes
-	}
 	delim, err := o.input.delim()
 	if err != nil {
 		return err
@@ -54,10 +46,8 @@ func runLines(ctx context.Context, o *lineOptions, command []string, std streams
 	if err != nil {
 		return err
 	}
-	return runBatch(ctx, limit, &o.job, tasks, delim, inputs, std)
+	return runBatch(ctx, o.pace, &o.job, tasks, delim, inputs, std)
 }
-
-var errBytes = errors.New("a rate in bytes paces a stream: for commands say how many, such as 10/s")
 
 // maker checks the flags that say what becomes of a line.
 func (o *lineOptions) maker(command []string) (*lineMaker, error) {

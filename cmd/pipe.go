@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/throttle-cli/throttle/internal/finetimer"
 	"github.com/throttle-cli/throttle/internal/input"
 	"github.com/throttle-cli/throttle/internal/job"
 	"github.com/throttle-cli/throttle/internal/pipe"
@@ -25,16 +24,12 @@ const (
 
 // pipeOptions are those of the mode that passes its input through.
 type pipeOptions struct {
-	limit    limitOptions
+	pace     paceOptions
 	input    inputOptions
 	leftover leftoverOptions
 }
 
 func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
-	limit, unit, err := o.limit.limit()
-	if err != nil {
-		return err
-	}
 	delim, err := o.input.delim()
 	if err != nil {
 		return err
@@ -46,13 +41,19 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	if err := o.leftover.open(std, o.input.file); err != nil {
 		return err
 	}
+	p, err := o.pace.open(true, std)
+	if err != nil {
+		return err
+	}
+	defer p.close()
 	sig := catch(ctx)
 	defer sig.stop()
 	in := input.New(inputs[0].Reader)
-	unsent, err := pipe.Run(sig.ctx, in, std.out, pipeFor(limit, unit, delim))
+	unsent, err := pipe.Run(sig.ctx, in, std.out, pipeFor(p, delim))
 
 	var interrupt *job.Interrupt
 	var write *pipe.WriteError
+	var ask *pipe.AskError
 	var why error // what there is to say
 	var end error // how it ends
 	switch {
@@ -63,6 +64,8 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	case errors.As(err, &write) && isEPIPE(err): // the consumer has had enough
 	case errors.As(err, &write):
 		why, end = fmt.Errorf("writing stdout: %w", err), exitCode(codeFailed)
+	case errors.As(err, &ask):
+		why, end = o.pace.explain(ask.Err), exitCode(codeFailed)
 	default:
 		why, end = fmt.Errorf("reading %s: %w", inputs[0].Name, err), exitCode(codeFailed)
 	}
@@ -75,20 +78,14 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	return end
 }
 
-// pipeFor sizes the chunks and the asking ahead for a limit.
-func pipeFor(limit pacer.Limit, unit pacer.Unit, delim byte) pipe.Options {
-	opts := pipe.Options{Bytes: unit == pacer.Bytes, Delim: delim}
-	if limit.IsUnlimited() {
+// pipeFor sizes the chunks and the asking ahead for a pace.
+func pipeFor(p *pace, delim byte) pipe.Options {
+	opts := pipe.Options{Bytes: p.unit == pacer.Bytes, Delim: delim}
+	if p.key == "" && p.limit().IsUnlimited() {
 		return opts
 	}
-	p := newPacer(limit, pacer.WithDebt())
-	opts.Ask = func(n int) (pipe.Grant, error) { return p.ReserveN(n) }
-	opts.Chunk = int(min(max(limit.Units(together), 1), maxChunk))
-	opts.Ahead = int(min(max(limit.Units(ahead)/int64(opts.Chunk), 1), 1000))
+	opts.Ask = p.ask
+	opts.Chunk = func() int { return int(min(max(p.limit().Units(together), 1), maxChunk)) }
+	opts.Ahead = int(min(max(p.limit().Units(p.ahead)/int64(opts.Chunk()), 1), 1000))
 	return opts
-}
-
-// newPacer returns a Pacer that wakes up as precisely as the system allows.
-func newPacer(limit pacer.Limit, opts ...pacer.Option) *pacer.Pacer {
-	return pacer.New(limit, append(opts, pacer.WithTimer(func(fire func()) pacer.Timer { return finetimer.New(fire) }))...)
 }

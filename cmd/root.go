@@ -57,14 +57,14 @@ const example = `  producer | throttle --rate 50/s | consumer            pass li
 // line, without one the lines are passed on.
 type rootOptions struct {
 	version bool
-	limit   limitOptions
+	pace    paceOptions
 	input   inputOptions
 	lines   lineOptions
 }
 
 func newRootCommand(version string, std streams) *cobra.Command {
 	o := &rootOptions{}
-	o.lines.limit, o.lines.input = &o.limit, &o.input
+	o.lines.pace, o.lines.input = &o.pace, &o.input
 	root := &cobra.Command{
 		Use:               "throttle (--rate RATE | --every INTERVAL) [flags] [-- COMMAND [ARG]...]",
 		Short:             "Make shell work respect a rate",
@@ -95,7 +95,7 @@ func newRootCommand(version string, std streams) *cobra.Command {
 		return fromEnvironment(c.Flags(), os.LookupEnv)
 	}
 	addGroups(root,
-		newGroup("Rate", o.limit.addFlags),
+		newGroup("Rate", o.pace.addFlags),
 		newGroup("Input", o.input.addFlags, o.lines.job.leftover.addFlags),
 		newGroup("Command", o.lines.addFlags, o.lines.job.addJobFlags).forCommands(),
 		newGroup("Output of commands", o.lines.job.addOutputFlags).forCommands(),
@@ -104,8 +104,20 @@ func newRootCommand(version string, std streams) *cobra.Command {
 			f.BoolP("help", "h", false, "print this")
 		}),
 	)
-	root.AddCommand(newRunCommand(std), newCompletionCommand(std))
+	root.AddCommand(
+		newRunCommand(std), newExecCommand(std), newWaitCommand(std),
+		newStatusCommand(std), newSetCommand(std), newResetCommand(std),
+		newCompletionCommand(std),
+	)
 	return root
+}
+
+// noArguments accepts none.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q\nsee %s --help", args[0], c.CommandPath())
+	}
+	return nil
 }
 
 // commandAfterDash accepts arguments after -- only: there a typo in the name of a subcommand can't be taken for a
@@ -136,5 +148,5 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 	if err != nil {
 		return err
 	}
-	return runPipe(ctx, &pipeOptions{limit: o.limit, input: o.input, leftover: o.lines.job.leftover}, std)
+	return runPipe(ctx, &pipeOptions{pace: o.pace, input: o.input, leftover: o.lines.job.leftover}, std)
 }

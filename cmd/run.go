@@ -13,13 +13,12 @@ import (
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/record"
 	"github.com/throttle-cli/throttle/internal/shellline"
-	"github.com/throttle-cli/throttle/pacer"
 )
 
 // runOptions are those of the mode that runs lines which are commands.
 type runOptions struct {
-	limit limitOptions
-	job   jobOptions
+	pace paceOptions
+	job  jobOptions
 }
 
 const runExample = `  throttle run --rate 20/s < commands.txt
@@ -38,7 +37,7 @@ comments are skipped. What only a shell can do, such as | > ; & $VAR, is an erro
 		},
 	}
 	addGroups(c,
-		newGroup("Rate", o.limit.addFlags),
+		newGroup("Rate", o.pace.addFlags),
 		newGroup("Jobs", func(f *pflag.FlagSet) {
 			f.BoolVar(&o.job.shell, "shell", false, "each line is a script for sh -c")
 		}, o.job.addJobFlags, o.job.leftover.addFlags),
@@ -48,18 +47,11 @@ comments are skipped. What only a shell can do, such as | > ; & $VAR, is an erro
 }
 
 func runCommands(ctx context.Context, o *runOptions, files []string, std streams) error {
-	limit, unit, err := o.limit.limit()
-	if err != nil {
-		return err
-	}
-	if unit == pacer.Bytes {
-		return errBytes
-	}
 	inputs, err := inputsOf(files, std)
 	if err != nil {
 		return err
 	}
-	return runBatch(ctx, limit, &o.job, commandMaker{shell: o.job.shell, files: files}, '\n', inputs, std)
+	return runBatch(ctx, &o.pace, &o.job, commandMaker{shell: o.job.shell, files: files}, '\n', inputs, std)
 }
 
 // A commandMaker takes each line for a command.

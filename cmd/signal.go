@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/throttle-cli/throttle/internal/job"
@@ -14,6 +15,8 @@ type interrupts struct {
 	ctx  context.Context // ended by the first, with a *job.Interrupt as its cause
 	kill <-chan struct{} // closed by the second: nothing is waited for any more
 	stop func()          // to be called when there's nothing left to interrupt
+	// release gives signals their default effect again. One that came before has ended ctx.
+	release func()
 }
 
 // catch catches SIGINT, SIGTERM and SIGHUP, except those that we were started to ignore. The third one ends the process.
@@ -34,8 +37,9 @@ func catch(ctx context.Context) interrupts {
 	}
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE) // so that a write to a closed pipe is an error, and ours to handle
-	kill, done := make(chan struct{}), make(chan struct{})
+	kill, done, finished := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	go func() {
+		defer close(finished)
 		select {
 		case s := <-caught:
 			cancel(&job.Interrupt{Signal: s.(syscall.Signal)})
@@ -49,5 +53,16 @@ func catch(ctx context.Context) interrupts {
 		case <-done:
 		}
 	}()
-	return interrupts{ctx: ctx, kill: kill, stop: func() { close(done); cancel(nil) }}
+	end := sync.OnceFunc(func() { close(done) })
+	release := func() {
+		signal.Reset(append(wanted, syscall.SIGPIPE)...)
+		end()
+		<-finished
+		select {
+		case s := <-caught:
+			cancel(&job.Interrupt{Signal: s.(syscall.Signal)})
+		default:
+		}
+	}
+	return interrupts{ctx: ctx, kill: kill, stop: func() { end(); cancel(nil) }, release: release}
 }

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// gcra is the state of one limit: the generic cell rate algorithm in its virtual scheduling form (ITU-T I.371, annex A).
+// A GCRA is the state of one limit, and the arithmetic on it: the generic cell rate algorithm in its virtual scheduling
+// form (ITU-T I.371, annex A), which is a token bucket, and with a burst of 1 evenly spaced grants.
 //
 //	T    = Per/Events      the interval of one unit, a fraction of nanoseconds
 //	B                      the burst, in units
@@ -20,7 +21,14 @@ import (
 //
 // t is not when somebody woke up, so lateness does not add up; TAT keeps the fraction of a nanosecond, so rounding does
 // not either. A slot is rounded up: it is never early.
-type gcra struct {
+//
+// Those who wait are not part of it: as long as each of them asked before the slot of the first, their units come in one
+// run, and the slot of any of them is Slot(t, sum of the costs up to and with its own), t being that of the first.
+//
+// Times are whole nanoseconds, 0 or more, on a clock that never steps; which one is up to the caller, who passes them
+// in. A GCRA is a plain value of fixed size: a copy of it is a snapshot, and AppendBinary makes it bytes. It knows no
+// locks. The zero GCRA is that of the zero Limit, which grants nothing.
+type GCRA struct {
 	limit Limit
 	tat   instant
 	since int64   // when the limit was set, in ns: no slot of those who wait lies before it
@@ -30,11 +38,22 @@ type gcra struct {
 	old   Limit   // the limit that debt was counted in
 }
 
+// NewGCRA returns the state of an idle limit: its bucket is full.
+func NewGCRA(limit Limit) GCRA { return GCRA{limit: limit} }
+
+// Limit returns the limit in force.
+func (g *GCRA) Limit() Limit { return g.limit }
+
+// Last returns the slot of the last grant, and false if there has been none.
+func (g *GCRA) Last() (at int64, ok bool) { return g.last, g.any }
+
 // An instant is ns + num/Events nanoseconds after the epoch of a Pacer, 0 <= num < Events.
 type instant struct{ ns, num int64 }
 
-// slot returns the earliest instant at or after t at which n units may be granted, in ns, or ok false if there is none.
-func (g *gcra) slot(t, n int64) (at int64, ok bool) {
+// Slot returns the earliest instant at or after t at which n units may be granted, or false if there is none as the limit
+// allows no events. It changes nothing. An n above the burst has the slot that the last of its units would have if they
+// were asked for one by one.
+func (g *GCRA) Slot(t, n int64) (at int64, ok bool) {
 	t = max(t, g.since)
 	switch {
 	case g.limit.Events <= 0:
@@ -47,26 +66,42 @@ func (g *gcra) slot(t, n int64) (at int64, ok bool) {
 	return max(t, due.ceil()), true
 }
 
-// take makes a grant of n units, asked for at t, at its slot.
-func (g *gcra) take(t, n int64) {
+// Take makes a grant of n units, asked for at t, at its slot. There must be one.
+func (g *GCRA) Take(t, n int64) {
 	t = max(t, g.since)
-	g.last, _ = g.slot(t, n)
+	g.last, _ = g.Slot(t, n)
 	g.any = true
 	if g.limit.Per > 0 {
 		g.tat = g.base(t).add(g.limit, n)
 	}
 }
 
-func (g *gcra) base(t int64) instant {
+func (g *GCRA) base(t int64) instant {
 	if g.tat.ns < t {
 		return instant{ns: t}
 	}
 	return g.tat
 }
 
-// setLimit changes the limit at now. What has been granted stays granted: the units that are left in the bucket are as
+// Empty leaves nothing in the bucket at t, as if the whole burst had been granted then: the next unit comes at t + T at
+// the earliest. It never fills the bucket. It is how what was granted, but is not known any more, is made up for.
+func (g *GCRA) Empty(t int64) {
+	if !g.any || g.last < t {
+		g.last, g.any = t, true
+	}
+	switch {
+	case g.limit.Events <= 0:
+		g.old, g.debt = Limit{}, instant{} // what was left is gone, too; last counts instead
+	case g.limit.Per > 0:
+		if full := (instant{ns: t}).add(g.limit, g.limit.burst()); g.tat.before(full) {
+			g.tat = full
+		}
+	}
+}
+
+// SetLimit changes the limit at now. What has been granted stays granted: the units that are left in the bucket are as
 // many as before, at most the new burst. A higher burst brings no units by itself.
-func (g *gcra) setLimit(now int64, to Limit) {
+func (g *GCRA) SetLimit(now int64, to Limit) {
 	from := g.limit
 	if from == to {
 		return
@@ -74,10 +109,11 @@ func (g *gcra) setLimit(now int64, to Limit) {
 	g.limit, g.since = to, now
 	var debt instant // TAT - now, in units of from
 	switch {
-	case from.Events <= 0:
+	case from.Events <= 0 && g.old.Events > 0:
 		from, debt = g.old, g.debt
-	case from.Per == 0:
+	case from.Events <= 0 || from.Per == 0:
 		// What was granted without a limit counts as the last grants: the bucket was empty then.
+		g.tat = instant{}
 		if g.any && to.Per > 0 {
 			g.tat = instant{ns: g.last}.add(to, to.burst())
 		}
@@ -89,7 +125,8 @@ func (g *gcra) setLimit(now int64, to Limit) {
 		}
 	}
 	g.old, g.debt = from, debt
-	if to.Events <= 0 || to.Per == 0 || from.Events <= 0 || from.Per == 0 {
+	if to.Events <= 0 || to.Per == 0 {
+		g.tat = instant{}
 		return
 	}
 	g.tat = instant{ns: now}.plus(to, convert(debt, from, to))
@@ -162,6 +199,8 @@ func (i instant) add(l Limit, n int64) instant {
 	}
 	return instant{ns: i.ns + int64(q), num: int64(r)}
 }
+
+func (i instant) before(j instant) bool { return i.ns < j.ns || i.ns == j.ns && i.num < j.num }
 
 // ceil returns the first whole nanosecond that is not before i.
 func (i instant) ceil() int64 {

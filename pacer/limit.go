@@ -1,10 +1,12 @@
 package pacer
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"math/big"
+	"math/bits"
 	"strconv"
 	"strings"
 	"time"
@@ -74,6 +76,42 @@ func (l Limit) IsUnlimited() bool { return l.Events > 0 && l.Per == 0 }
 func (l Limit) Validate() error {
 	if l.Events < 0 || l.Per < 0 || l.Burst < 0 {
 		return fmt.Errorf("limit %d per %v with burst %d: no part may be negative", l.Events, l.Per, l.Burst)
+	}
+	return nil
+}
+
+// Equal reports whether l and m allow the same: 10/s and 100/10s do, and so do a burst of 0 and of 1.
+func (l Limit) Equal(m Limit) bool { return l.compareRate(m) == 0 && l.burst() == m.burst() }
+
+// Stricter returns the limit that keeps both l and m: the lower rate with the lower burst. It is l where l does so.
+func (l Limit) Stricter(m Limit) Limit {
+	strict := l
+	if l.compareRate(m) > 0 {
+		strict = m
+	}
+	if l.burst() > m.burst() {
+		strict.Burst = m.Burst
+	} else {
+		strict.Burst = l.Burst
+	}
+	return strict
+}
+
+// compareRate returns -1, 0 or 1 as the rate of l is below, at or above that of m.
+func (l Limit) compareRate(m Limit) int {
+	if l.Events <= 0 || m.Events <= 0 {
+		return cmp.Compare(max(l.Events, 0), max(m.Events, 0))
+	}
+	// l.Events/l.Per against m.Events/m.Per
+	hi1, lo1 := bits.Mul64(uint64(l.Events), uint64(max(m.Per, 0)))
+	hi2, lo2 := bits.Mul64(uint64(m.Events), uint64(max(l.Per, 0)))
+	return cmp.Or(cmp.Compare(hi1, hi2), cmp.Compare(lo1, lo2))
+}
+
+// CheckCost returns a *CostError if one grant of l can't cost n units: n is below 1, or above the burst and not in debt.
+func (l Limit) CheckCost(n int64, debt bool) error {
+	if n < 1 || !debt && l.Per > 0 && n > l.burst() {
+		return &CostError{Cost: n, Burst: l.burst()}
 	}
 	return nil
 }

@@ -16,20 +16,15 @@ import (
 	"time"
 )
 
-// A limiter says when units may be granted. Times are nanoseconds after the epoch of the Pacer.
+// A limiter says when units may be granted, as GCRA has it. Times are nanoseconds after the epoch of the Pacer.
 type limiter interface {
-	// slot returns the earliest instant at or after t at which n units may be granted, or false if there is none. It
-	// changes nothing.
-	slot(t, n int64) (at int64, ok bool)
-	// take grants the n units that were asked for at t.
-	take(t, n int64)
-	setLimit(now int64, to Limit)
-	current() Limit
+	Slot(t, n int64) (at int64, ok bool)
+	Take(t, n int64)
+	SetLimit(now int64, to Limit)
+	Limit() Limit
 }
 
-func (g *gcra) current() Limit { return g.limit }
-
-var _ limiter = (*gcra)(nil)
+var _ limiter = (*GCRA)(nil)
 
 // A Timer calls the function that it was made with each time it is armed and its time has come. A *time.Timer made by
 // time.AfterFunc is one. A call too many does no harm.
@@ -69,7 +64,7 @@ type Pacer struct {
 }
 
 // New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once.
-func New(limit Limit, opts ...Option) *Pacer { return newPacer(&gcra{limit: limit}, opts) }
+func New(limit Limit, opts ...Option) *Pacer { return newPacer(&GCRA{limit: limit}, opts) }
 
 func newPacer(lim limiter, opts []Option) *Pacer {
 	p := &Pacer{lim: lim, epoch: time.Now(), newTimer: afterFunc}
@@ -163,7 +158,7 @@ func (p *Pacer) SetLimit(limit Limit) {
 	defer p.mu.Unlock()
 	now := p.now()
 	p.settle(now)
-	p.lim.setLimit(now, limit)
+	p.lim.SetLimit(now, limit)
 	p.settle(now)
 }
 
@@ -171,7 +166,7 @@ func (p *Pacer) SetLimit(limit Limit) {
 func (p *Pacer) Limit() Limit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.lim.current()
+	return p.lim.Limit()
 }
 
 // Len returns how many wait.
@@ -219,11 +214,7 @@ func (p *Pacer) admit(n int) error {
 	if p.closed {
 		return ErrClosed
 	}
-	limit := p.lim.current()
-	if n < 1 || (!p.debt && limit.Per > 0 && int64(n) > limit.burst()) {
-		return &CostError{Cost: int64(n), Burst: limit.burst()}
-	}
-	return nil
+	return p.lim.Limit().CheckCost(int64(n), p.debt)
 }
 
 // grantNow grants n units to one who asks now, if that keeps nobody waiting.
@@ -231,12 +222,12 @@ func (p *Pacer) grantNow(now, n int64) bool {
 	if p.head != nil {
 		return false
 	}
-	at, ok := p.lim.slot(now, n)
+	at, ok := p.lim.Slot(now, n)
 	if !ok || at > now {
 		return false
 	}
 	p.turn = at
-	p.lim.take(now, n)
+	p.lim.Take(now, n)
 	return true
 }
 
@@ -250,7 +241,7 @@ func (p *Pacer) slotBehind(r *Reservation, now, n int64) (at int64, ok bool) {
 	for ; r != nil; r = r.prev {
 		n += r.n
 	}
-	return p.lim.slot(t, n)
+	return p.lim.Slot(t, n)
 }
 
 // settle makes a grant of every slot that has come, in order, and arms the timer for the next one. Whether the owner of
@@ -258,12 +249,12 @@ func (p *Pacer) slotBehind(r *Reservation, now, n int64) (at int64, ok bool) {
 func (p *Pacer) settle(now int64) {
 	for r := p.head; r != nil; r = p.head {
 		t := max(r.asked, p.turn)
-		at, ok := p.lim.slot(t, r.n)
+		at, ok := p.lim.Slot(t, r.n)
 		if !ok || at > now {
 			p.arm(at - now)
 			return
 		}
-		p.lim.take(t, r.n)
+		p.lim.Take(t, r.n)
 		p.turn = at
 		r.granted = at
 		p.remove(r)

@@ -26,7 +26,7 @@ var _ limiter = (*xrate)(nil)
 
 func (x *xrate) time(t int64) time.Time { return x.epoch.Add(time.Duration(t)) }
 
-func (x *xrate) slot(t, n int64) (at int64, ok bool) {
+func (x *xrate) Slot(t, n int64) (at int64, ok bool) {
 	limit := x.lim.Limit()
 	if limit == rate.Inf {
 		return t, true
@@ -45,14 +45,14 @@ func (x *xrate) slot(t, n int64) (at int64, ok bool) {
 	return t + int64(wait), true
 }
 
-func (x *xrate) take(t, n int64) {
-	at, _ := x.slot(t, n)
+func (x *xrate) Take(t, n int64) {
+	at, _ := x.Slot(t, n)
 	x.lim.ReserveN(x.time(at), int(n))
 }
 
-func (x *xrate) setLimit(now int64, to Limit) {
+func (x *xrate) SetLimit(now int64, to Limit) {
 	x.lim.SetLimitAt(x.time(now), to.Rate())
 	x.lim.SetBurstAt(x.time(now), int(to.burst()))
 }
 
-func (x *xrate) current() Limit { return FromRate(x.lim.Limit(), x.lim.Burst()) }
+func (x *xrate) Limit() Limit { return FromRate(x.lim.Limit(), x.lim.Burst()) }

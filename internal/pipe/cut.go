@@ -111,9 +111,12 @@ func (c *cutter) ask(ctx context.Context, n int) (Grant, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	g, err := c.o.Ask(n)
+	g, err := c.o.Ask(ctx, n)
 	if err != nil {
 		<-c.tokens
+		if context.Cause(ctx) == nil {
+			err = &AskError{Err: err}
+		}
 	}
 	return g, err
 }
@@ -126,7 +129,7 @@ func (c *cutter) measure(data []byte, all bool) (size, units int, ends bool) {
 
 func (c *cutter) measureAfter(data []byte, all, fresh bool) (size, units int, ends bool) {
 	if c.o.Bytes {
-		size = min(len(data), c.o.Chunk)
+		size = min(len(data), c.o.Chunk())
 		return size, size, true
 	}
 	if !fresh { // the rest of a record that has its grant
@@ -135,7 +138,8 @@ func (c *cutter) measureAfter(data []byte, all, fresh bool) (size, units int, en
 		}
 		return len(data), 0, false
 	}
-	for units < c.o.Chunk && size < len(data) {
+	most := c.o.Chunk()
+	for units < most && size < len(data) {
 		end := bytes.IndexByte(data[size:], c.o.Delim)
 		if end < 0 {
 			if all && units == 0 {

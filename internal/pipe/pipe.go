@@ -23,13 +23,13 @@ type Grant interface {
 // Options say what is paced, and how.
 type Options struct {
 	// Ask takes a place for n units in a row, due at the slot of the last of them. Nil passes everything at once.
-	Ask func(n int) (Grant, error)
+	Ask func(ctx context.Context, n int) (Grant, error)
 	// Bytes makes a unit a byte; otherwise it is a record that ends with Delim, or with the input.
 	Bytes bool
 	Delim byte
-	// Chunk is how many units are asked for, and released, together: 1 or more. Many at a high rate, where what has come
+	// Chunk says how many units are asked for, and released, together: 1 or more. Many at a high rate, where what has come
 	// due while the process slept is written together.
-	Chunk int
+	Chunk func() int
 	// Ahead is how many chunks are asked for before their slots: 1 or more. More than one at a high rate, so that a late
 	// wake-up loses no slot; few enough that after a pause no crowd of them is due.
 	Ahead int
@@ -46,8 +46,16 @@ func (e *WriteError) Error() string { return e.Err.Error() }
 // Unwrap returns the error of the writer.
 func (e *WriteError) Unwrap() error { return e.Err }
 
+// An AskError is an error of what grants.
+type AskError struct{ Err error }
+
+func (e *AskError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the error of Ask, or of the Wait of a grant.
+func (e *AskError) Unwrap() error { return e.Err }
+
 // Run passes all of in to out. It returns nil at the end of the input, the cause of ctx when that has ended, an
-// *WriteError, or the error of the input. In every case but the first, unsent is what was read of in and not written;
+// *WriteError, an *AskError, or the error of the input. In every case but the first, unsent is what was read of in and not written;
 // when the consumer was stuck in the middle of a write, that write is counted as unsent.
 func Run(ctx context.Context, in *input.Input, out io.Writer, o Options) (unsent []byte, err error) {
 	if o.Ask == nil {
@@ -101,6 +109,9 @@ func send(ctx context.Context, w *writer, p piece, tokens <-chan struct{}) (unse
 		err = p.grant.Wait(ctx)
 		<-tokens
 		if err != nil {
+			if context.Cause(ctx) == nil {
+				err = &AskError{Err: err}
+			}
 			return bytes.Clone(p.data), err
 		}
 	}

@@ -18,8 +18,8 @@ import (
 
 func options(p *pacer.Pacer, chunk, ahead int) pipe.Options {
 	return pipe.Options{
-		Ask:   func(n int) (pipe.Grant, error) { return p.ReserveN(n) },
-		Delim: '\n', Chunk: chunk, Ahead: ahead,
+		Ask:   func(_ context.Context, n int) (pipe.Grant, error) { return p.ReserveN(n) },
+		Delim: '\n', Chunk: func() int { return chunk }, Ahead: ahead,
 	}
 }
 

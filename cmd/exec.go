@@ -1,0 +1,64 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/throttle-cli/throttle/internal/batch"
+	"github.com/throttle-cli/throttle/internal/job"
+)
+
+func newExecCommand(std streams) *cobra.Command {
+	o := &grantOptions{}
+	c := &cobra.Command{
+		Use:   "exec [--key NAME] [--rate RATE] [flags] -- COMMAND [ARG]...",
+		Short: "Run one command at its slot of a shared rate",
+		Long: `Waits for one grant of a rate that all processes of this host share, in the order in which they ask, and becomes the
+command: its stdin, terminal, signals and exit code are its own.`,
+		Example: `  throttle exec --key ec2 --rate 20/s -- aws ec2 describe-instances
+  throttle exec --key ec2 --max-wait 10s -- aws ec2 describe-instances`,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 || c.ArgsLenAtDash() != 0 {
+				return errors.New("the command stands after --, as in: throttle exec --key ec2 --rate 20/s -- aws ec2 describe-instances")
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, command []string) error { return runExec(c.Context(), o, command, std) },
+	}
+	addGroups(c,
+		newGroup("Rate", o.pace.addFlags),
+		newGroup("Grant", o.addFlags),
+	)
+	return c
+}
+
+func runExec(ctx context.Context, o *grantOptions, command []string, std streams) error {
+	path, err := job.LookPath(command[0]) // before a grant is taken
+	if err != nil {
+		return &batch.StartError{Name: command[0], Err: err}
+	}
+	sig := catch(ctx)
+	defer sig.stop()
+	g, err := o.take(sig.ctx, 1, std)
+	var interrupt *job.Interrupt
+	switch {
+	case errors.As(err, &interrupt):
+		return exitCode(codeOf(interrupt))
+	case err != nil:
+		return err
+	case !g.Granted:
+		return o.refused(g, std)
+	}
+	sig.release() // from here on a signal is the command's
+	if errors.As(context.Cause(sig.ctx), &interrupt) {
+		return exitCode(codeOf(interrupt))
+	}
+	env := append(os.Environ(), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
+	if g.Key != "" {
+		env = append(env, "THROTTLE_KEY="+g.Key)
+	}
+	return become(path, command, env, std)
+}

@@ -1,0 +1,190 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/internal/finetimer"
+	"github.com/throttle-cli/throttle/internal/pipe"
+	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// paceOptions are the flags that say what the limit is, and with whom it is shared.
+type paceOptions struct {
+	limit limitOptions
+	key   string
+	state string
+}
+
+func (o *paceOptions) addFlags(f *pflag.FlagSet) {
+	o.limit.addFlags(f)
+	o.addKeyFlags(f)
+}
+
+func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.key, "key", "", "share the rate with all processes that use the key `NAME`")
+	f.StringVar(&o.state, "state", "", "share it by the state file `FILE`, also with other users")
+}
+
+func (o *paceOptions) shared() bool { return o.key != "" || o.state != "" }
+
+// A pace is what a mode goes by.
+type pace struct {
+	wait  func(context.Context) error
+	ask   func(context.Context, int) (pipe.Grant, error)
+	limit func() pacer.Limit // in force, as far as is known
+	unit  pacer.Unit
+	ahead time.Duration // for how long grants may be asked for before their slots
+	key   string
+	close func()
+}
+
+// environ returns the environment of commands that go by it.
+func (p *pace) environ() []string {
+	if p.key == "" {
+		return os.Environ()
+	}
+	return append(os.Environ(), "THROTTLE_KEY="+p.key)
+}
+
+// open returns the pace that the flags ask for. With debt a grant may cost more than the burst.
+func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
+	if o.shared() {
+		limit, unit, err := o.limit.optional()
+		if err != nil {
+			return nil, err
+		}
+		return o.openShared(limit, unit, debt, std)
+	}
+	limit, unit, err := o.limit.limit()
+	if err != nil {
+		return nil, err
+	}
+	opts := []pacer.Option{pacer.WithTimer(func(fire func()) pacer.Timer { return finetimer.New(fire) })}
+	if debt {
+		opts = append(opts, pacer.WithDebt())
+	}
+	p := pacer.New(limit, opts...)
+	return &pace{
+		wait:  p.Wait,
+		ask:   func(_ context.Context, n int) (pipe.Grant, error) { return p.ReserveN(n) },
+		limit: p.Limit,
+		unit:  unit,
+		ahead: ahead,
+		close: func() {},
+	}, nil
+}
+
+func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, std streams) (*pace, error) {
+	f, err := o.adopt(lockfile.Options{Limit: limit, Debt: debt}, std)
+	if err != nil {
+		return nil, err
+	}
+	if limit == (pacer.Limit{}) { // the one that is stored is adopted: there has to be one before any input is read
+		if s, err := f.Status(); err != nil || !s.Limited {
+			return nil, errors.Join(err, o.noLimit())
+		}
+	}
+	return &pace{
+		wait:  f.Wait,
+		ask:   func(ctx context.Context, n int) (pipe.Grant, error) { return f.Reserve(ctx, n) },
+		limit: f.Limit,
+		unit:  unit,
+		key:   o.key,
+		close: func() { _ = f.Close() }, // what it holds is given back by our end too
+	}, nil
+}
+
+// noLimit says that neither the flags nor the state have a limit.
+func (o *paceOptions) noLimit() error {
+	return fmt.Errorf("%s has no limit yet, and no rate is given: say --rate N/UNIT such as --rate 10/s, or --every 100ms", o.name())
+}
+
+// name names the shared state in messages.
+func (o *paceOptions) name() string {
+	if o.key != "" {
+		return fmt.Sprintf("key %q", o.key)
+	}
+	return fmt.Sprintf("state file %q", o.state)
+}
+
+// flags returns how to name the shared state on the command line.
+func (o *paceOptions) flags() string {
+	if o.state != "" {
+		return "--state " + o.state
+	}
+	return "--key " + o.key
+}
+
+// path returns where the shared state is.
+func (o *paceOptions) path() (string, error) {
+	switch {
+	case o.state != "" && o.key != "":
+		return "", errConflict("--key", "--state")
+	case o.state != "":
+		return o.state, nil
+	}
+	dir, err := lockfile.DefaultDir(os.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return lockfile.PathOf(dir, o.key), nil
+}
+
+// adopt opens the shared state for one who takes the limit that is stored where none is given.
+func (o *paceOptions) adopt(opts lockfile.Options, std streams) (*lockfile.File, error) {
+	opts.MustExist = opts.Limit == (pacer.Limit{})
+	f, err := o.file(opts, std)
+	if opts.MustExist && errors.Is(err, fs.ErrNotExist) {
+		return nil, o.noLimit()
+	}
+	return f, err
+}
+
+// file opens the shared state. What there is to warn of goes to stderr.
+func (o *paceOptions) file(opts lockfile.Options, std streams) (*lockfile.File, error) {
+	path, err := o.path()
+	if err != nil {
+		return nil, err
+	}
+	if o.state != "" {
+		opts.Shared = true
+		if path, err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+	}
+	opts.Warn = func(err error) {
+		var conflict *lockfile.ConflictError
+		if errors.As(err, &conflict) {
+			err = fmt.Errorf("%s has the limit %v, and %v is given: the stricter holds, %v (throttle set %s --rate ... changes it)",
+				o.name(), conflict.Stored, conflict.Given, conflict.Holds, o.flags())
+		}
+		fmt.Fprintf(std.err, "throttle: warning: %v\n", err)
+	}
+	f, err := lockfile.Open(path, o.key, opts)
+	if err != nil {
+		return nil, o.explain(err)
+	}
+	return f, nil
+}
+
+// explain says what to do about an error of the state file.
+func (o *paceOptions) explain(err error) error {
+	switch {
+	case errors.Is(err, lockfile.ErrForeign):
+		return fmt.Errorf("%w\nit is left alone: name another file, or remove it", err)
+	case errors.Is(err, lockfile.ErrVersion):
+		return fmt.Errorf("%w\nuse that version, or remove the file", err)
+	case errors.Is(err, lockfile.ErrNoLimit):
+		return o.noLimit()
+	}
+	return err
+}

@@ -1,0 +1,280 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/lockfile"
+)
+
+// statusOptions are those of the command that shows how keys stand.
+type statusOptions struct {
+	state string
+	json  bool
+	watch bool
+	prune bool
+}
+
+func newStatusCommand(std streams) *cobra.Command {
+	o := &statusOptions{}
+	c := &cobra.Command{
+		Use:   "status [NAME]...",
+		Short: "Show keys, their rates, and who waits",
+		Long: `Shows for each key its limit, how many grants there were, when the next slot is, and who waits for how long. It takes no
+lock and waits for nobody.`,
+		Example: `  throttle status
+  throttle status --watch ec2
+  throttle status --json | jq '.[] | select(.waiting != [])'`,
+		RunE: func(c *cobra.Command, keys []string) error { return runStatus(c.Context(), o, keys, std) },
+	}
+	addGroups(c, newGroup("Flags", func(f *pflag.FlagSet) {
+		f.BoolVar(&o.json, "json", false, "print JSON")
+		f.BoolVarP(&o.watch, "watch", "w", false, "show it again each second, until interrupted")
+		f.BoolVar(&o.prune, "prune", false, "remove the state of keys that nobody has used for a day")
+		f.StringVar(&o.state, "state", "", "show the state file `FILE`")
+	}))
+	return c
+}
+
+const (
+	watchEvery = time.Second
+	// unusedFor is how long a key must not have been used to be pruned. Its bucket must be full too.
+	unusedFor  = 24 * time.Hour
+	timeFormat = "2006-01-02T15:04:05.000000000Z07:00"
+	clearLines = "\x1b[H\x1b[J" // to the first line, and all below it
+)
+
+func runStatus(ctx context.Context, o *statusOptions, keys []string, std streams) error {
+	if o.prune {
+		if len(keys) > 0 || o.state != "" || o.watch || o.json {
+			return errors.New("--prune goes alone")
+		}
+		return runPrune(std)
+	}
+	if o.state != "" && len(keys) > 0 {
+		return errors.New("--state and the name of a key do not go together")
+	}
+	sig := catch(ctx)
+	defer sig.stop()
+	out, isFile := std.out.(*os.File)
+	terminal := isFile && isTerminal(out)
+	for {
+		all, err := o.read(keys)
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		switch {
+		case o.json:
+			err = writeStatusJSON(&b, all)
+		default:
+			if o.watch && terminal {
+				b.WriteString(clearLines)
+			}
+			writeStatus(&b, all, time.Now())
+		}
+		if err == nil {
+			_, err = io.WriteString(std.out, b.String())
+		}
+		if err != nil || !o.watch {
+			return err
+		}
+		select {
+		case <-time.After(watchEvery):
+		case <-sig.ctx.Done():
+			return exitCode(codeOf(context.Cause(sig.ctx)))
+		}
+	}
+}
+
+func runPrune(std streams) error {
+	dir, err := lockfile.DefaultDir(os.Getenv)
+	if err != nil {
+		return err
+	}
+	keys, err := lockfile.Prune(dir, unusedFor)
+	for _, key := range keys {
+		fmt.Fprintf(std.err, "throttle: removed the state of key %q\n", key)
+	}
+	return err
+}
+
+// A keyStatus is how a key stands, or why that is not known.
+type keyStatus struct {
+	lockfile.Status
+	err error
+}
+
+// read reads the state of the keys that are named, or of all.
+func (o *statusOptions) read(keys []string) ([]keyStatus, error) {
+	if o.state != "" {
+		s, err := lockfile.Read(o.state)
+		return []keyStatus{{Status: s}}, err
+	}
+	dir, err := lockfile.DefaultDir(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	var all []keyStatus
+	for _, key := range keys {
+		s, err := lockfile.Read(lockfile.PathOf(dir, key))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no state of key %q in %s", key, dir)
+		}
+		s.Key = key
+		all = append(all, keyStatus{s, err})
+	}
+	if len(keys) > 0 {
+		return all, nil
+	}
+	paths, err := lockfile.List(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range paths {
+		s, err := lockfile.Read(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was removed meanwhile
+		}
+		s.Path = path
+		all = append(all, keyStatus{s, err})
+	}
+	return all, nil
+}
+
+// writeStatus writes a table: a line for each key, and under it those who wait.
+func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
+	if len(all) == 0 {
+		b.WriteString("no key has been used here\n")
+		return
+	}
+	const shown = 20 // of those who wait
+	w := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(w, "KEY\tLIMIT\tGRANTS\tWAITING\tNEXT SLOT\tLAST GRANT") //nolint:errcheck // a Builder does not fail
+	for _, s := range all {
+		if s.err != nil {
+			fmt.Fprintf(w, "%s\t%v\n", printable(s.Key, s.Path), s.err) //nolint:errcheck // likewise
+			continue
+		}
+		limit := "none"
+		if s.Limited {
+			limit = s.Limit.String()
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(s.Key, s.Path), limit, s.Grants, len(s.Waiting), in(s.Next, now), ago(s.Last, now)) //nolint:errcheck // likewise
+		for i, p := range s.Waiting {
+			if i == shown {
+				fmt.Fprintf(w, "  and %d more\t\t\t\t\t\n", len(s.Waiting)-shown) //nolint:errcheck // likewise
+				break
+			}
+			cost := ""
+			if p.Cost > 1 {
+				cost = fmt.Sprintf(", %d units", p.Cost)
+			}
+			fmt.Fprintf(w, "  pid %d%s\t\t\tsince %s\t%s\t\n", p.PID, cost, ago(p.Since, now), in(p.Slot, now)) //nolint:errcheck // likewise
+		}
+		if s.Damage != "" {
+			fmt.Fprintf(w, "  damaged: %s\t\t\t\t\t\n", s.Damage) //nolint:errcheck // likewise
+		}
+	}
+	_ = w.Flush()
+}
+
+// printable returns a key as it may be shown on a terminal, or the path where there is none.
+func printable(key, path string) string {
+	if key == "" {
+		return path
+	}
+	if q := strconv.Quote(key); q != `"`+key+`"` || strings.ContainsAny(key, " ") {
+		return q
+	}
+	return key
+}
+
+func in(t, now time.Time) string {
+	switch {
+	case t.IsZero():
+		return "never"
+	case !t.After(now):
+		return "now"
+	}
+	return "in " + round(t.Sub(now)).String()
+}
+
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return round(max(now.Sub(t), 0)).String() + " ago"
+}
+
+// Types of the JSON output. Times are those of the wall clock.
+type (
+	jsonStatus struct {
+		Key     string       `json:"key"`
+		Path    string       `json:"path"`
+		Limit   *jsonLimit   `json:"limit"` // null where none is stored
+		Grants  uint64       `json:"grants"`
+		Last    *string      `json:"last"`    // the slot of the last grant
+		Next    *string      `json:"next"`    // the slot of one who would ask now; null where there is none
+		Waiting []jsonWaiter `json:"waiting"` // in order
+		Damage  string       `json:"damage,omitempty"`
+		Error   string       `json:"error,omitempty"`
+	}
+	jsonLimit struct {
+		Text   string      `json:"text"`
+		Events int64       `json:"events"`
+		Per    json.Number `json:"per_s"` // 0: no limit
+		Burst  int64       `json:"burst"`
+	}
+	jsonWaiter struct {
+		PID   int     `json:"pid"`
+		Cost  int     `json:"cost"`
+		Since string  `json:"since"`
+		Slot  *string `json:"slot"`
+	}
+)
+
+func writeStatusJSON(b *strings.Builder, all []keyStatus) error {
+	out := []jsonStatus{}
+	for _, s := range all {
+		j := jsonStatus{Key: s.Key, Path: s.Path, Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{}}
+		if s.err != nil {
+			j.Error = s.err.Error()
+		}
+		if s.Limited {
+			j.Limit = &jsonLimit{Text: s.Limit.String(), Events: s.Limit.Events, Per: seconds(s.Limit.Per), Burst: max(s.Limit.Burst, 1)}
+		}
+		for _, w := range s.Waiting {
+			j.Waiting = append(j.Waiting, jsonWaiter{PID: w.PID, Cost: w.Cost, Since: *jsonTime(w.Since), Slot: jsonTime(w.Slot)})
+		}
+		out = append(out, j)
+	}
+	e := json.NewEncoder(b)
+	e.SetIndent("", "  ")
+	return e.Encode(out)
+}
+
+func jsonTime(t time.Time) *string {
+	if t.IsZero() {
+		return nil
+	}
+	s := t.Format(timeFormat)
+	return &s
+}
+
+// seconds returns a duration in seconds, exact to the nanosecond.
+func seconds(d time.Duration) json.Number {
+	return json.Number(fmt.Sprintf("%d.%09d", d/time.Second, d%time.Second))
+}

@@ -1,0 +1,88 @@
+package cmd
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/internal/job"
+)
+
+// waitOptions are those of the command that waits for a grant and does no more.
+type waitOptions struct {
+	grantOptions
+	units int
+	json  bool
+}
+
+func newWaitCommand(std streams) *cobra.Command {
+	o := &waitOptions{}
+	c := &cobra.Command{
+		Use:   "wait [--key NAME] [--rate RATE] [flags]",
+		Short: "Wait for a grant of a shared rate",
+		Long:  "Waits for one grant of a rate that all processes of this host share, in the order in which they ask.",
+		Example: `  while read -r id; do throttle wait --key ec2 --rate 5/s; aws ec2 ... "$id"; done < ids
+  throttle wait --key ec2 --no-wait || echo "later"`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error { return runWait(c.Context(), o, std) },
+	}
+	addGroups(c,
+		newGroup("Rate", o.pace.addFlags),
+		newGroup("Grant", func(f *pflag.FlagSet) {
+			f.IntVarP(&o.units, "units", "n", 1, "take `N` units in one grant, up to the burst")
+		}, o.addFlags, func(f *pflag.FlagSet) {
+			f.BoolVar(&o.json, "json", false, "print the grant, or the refusal, as JSON")
+		}),
+	)
+	return c
+}
+
+func runWait(ctx context.Context, o *waitOptions, std streams) error {
+	if o.units < 1 {
+		return fmt.Errorf("--units %d: it is 1 or more", o.units)
+	}
+	sig := catch(ctx)
+	defer sig.stop()
+	g, err := o.take(sig.ctx, o.units, std)
+	var interrupt *job.Interrupt
+	if errors.As(err, &interrupt) {
+		return exitCode(codeOf(interrupt))
+	}
+	if err != nil {
+		return err
+	}
+	if o.json {
+		if err := printGrant(g, std); err != nil {
+			return err
+		}
+	}
+	if !g.Granted {
+		return o.refused(g, std)
+	}
+	return nil
+}
+
+// printGrant prints a grant as a line of JSON. Times are in seconds, and exact.
+func printGrant(g grant, std streams) error {
+	out := struct {
+		Key     string      `json:"key,omitempty"`
+		Granted bool        `json:"granted"`
+		Slot    string      `json:"slot,omitempty"`              // on the wall clock
+		OnBoot  json.Number `json:"slot_since_boot_s,omitempty"` // the same in seconds since the host was booted
+		Waited  json.Number `json:"waited_s"`                    //
+		Retry   json.Number `json:"retry_after_s,omitempty"`     // where it is not granted
+	}{Key: g.Key, Granted: g.Granted, Waited: seconds(g.Waited)}
+	if !g.Slot.IsZero() {
+		out.Slot = g.Slot.Format(timeFormat)
+	}
+	if g.Granted {
+		out.OnBoot = seconds(g.OnBoot)
+	} else if g.Retry >= 0 {
+		out.Retry = seconds(g.Retry)
+	}
+	return json.NewEncoder(std.out).Encode(out)
+}

@@ -1,0 +1,70 @@
+package lockfile
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// What may be wrong with a file, or a call. Those of a file come inside a *fs.PathError that names it.
+var (
+	// ErrForeign says that the file is not a state file, or that of another key. It is left alone.
+	ErrForeign = errors.New("not the state file of this key")
+	// ErrVersion says that a newer version of throttle has written the file. It is left alone.
+	ErrVersion = errors.New("state file of a newer version")
+	// ErrUnsafe says that others could write the file, or have put it there.
+	ErrUnsafe = errors.New("not safe to use")
+	// ErrNoLimit says that no limit was given and the file has none.
+	ErrNoLimit = errors.New("no limit is stored, and none was given")
+	// ErrFull says that there is no room for one more to wait.
+	ErrFull = fmt.Errorf("the queue is full: %d wait", queueMost)
+	// ErrClosed says that the File was closed, or the reservation cancelled.
+	ErrClosed = errors.New("state file is closed")
+	// ErrUnsupported says that this system has no way to share a state file. It is an errors.ErrUnsupported.
+	ErrUnsupported = fmt.Errorf("sharing a limit between processes is not supported on this system: %w", errors.ErrUnsupported)
+)
+
+// A LateError says that a slot would have come later than one was ready to wait for it. Nothing was written.
+type LateError struct {
+	Wait time.Duration // until the slot, from when it was asked for; negative if there is none, as the limit allows no events
+	Slot time.Time     // when it would have been; zero if there is none
+}
+
+func (e *LateError) Error() string {
+	if e.Wait < 0 {
+		return "there is no slot: the limit allows no events"
+	}
+	return fmt.Sprintf("the slot is %v away", e.Wait)
+}
+
+// A ConflictError is a warning: the limit given is not the one stored.
+type ConflictError struct {
+	Stored, Given pacer.Limit
+	Holds         pacer.Limit // the stricter of both: the lower rate, and the lower burst
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("the key has a limit of %v, not %v: %v holds", e.Stored, e.Given, e.Holds)
+}
+
+// A DamageError is a warning: a part of the file could not be read. What it held is made up for by an empty bucket, so
+// that the limit is not exceeded.
+type DamageError struct {
+	Path string
+	What string // what is wrong, and what was done: "its queue is damaged: those who wait ask again"
+}
+
+func (e *DamageError) Error() string { return fmt.Sprintf("state file %q: %s", e.Path, e.What) }
+
+// A RemoteError is a warning: the file is on a file system that other hosts may share.
+type RemoteError struct {
+	Path       string
+	FileSystem string // "nfs"
+}
+
+func (e *RemoteError) Error() string {
+	return fmt.Sprintf("state file %q is on %s: the rate holds between the processes of one host if locks work there, and not in order between hosts",
+		e.Path, e.FileSystem)
+}

@@ -1,0 +1,431 @@
+// Package lockfile shares a limit between the processes of a host, strictly first come, first served.
+//
+// The state of a key, what was granted and who waits, is in one file. Whoever asks takes the lock of the file, reads the
+// clock, reads the state, writes the state and gives the lock back; it sleeps until its slot without the lock. Slots
+// are those of package pacer: exact, counted from the slot before. The place of one who is killed while waiting is given
+// back, a changed limit moves all who wait at once, and a process that dies at any instruction leaves the state as it
+// was, or with its grant made. docs/shared-state.md says what happens in each kind of trouble.
+//
+//	dir, err := lockfile.DefaultDir(os.Getenv)
+//	f, err := lockfile.Open(lockfile.PathOf(dir, "github"), "github", lockfile.Options{Limit: pacer.Per(10, time.Second)})
+//	err = f.Wait(ctx) // in any number of goroutines of any number of processes
+package lockfile
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// Options say how a file is opened. The zero Options adopt the limit that is stored.
+type Options struct {
+	// Limit is the limit of the key. If another one is stored then the stricter holds, from the first call on that asks for
+	// a grant, and Warn gets a *ConflictError. The zero Limit adopts the one stored; if there is none, asking for a grant
+	// is ErrNoLimit.
+	Limit pacer.Limit
+	// Debt lets a grant cost more than the burst, as pacer.WithDebt does.
+	Debt bool
+	// Shared is for a file that several users share. It may belong to anybody and be writable by its group, but not by all.
+	// It is created with the permissions that the umask leaves of 0660, in a directory that must exist. Otherwise the file and
+	// its directory must be ours and writable by nobody else; they are created with 0600 and 0700.
+	Shared bool
+	// MustExist makes it an error, fs.ErrNotExist, if there is no file.
+	MustExist bool
+	// Warn is called with a *ConflictError, *DamageError or *RemoteError when one is found, each once. Nil ignores them. It
+	// must not call the File, or its reservations.
+	Warn func(error)
+
+	hooks hooks
+}
+
+// Hooks are for the tests.
+type hooks struct {
+	clock    clock            // where now is nil: that of the host
+	wall     func() time.Time // nil is time.Now
+	portable bool             // do as on a system that has neither locks of open files on bytes nor futexes
+}
+
+// A File is the shared state of a key. Its methods may be called by any number of goroutines.
+type File struct {
+	path, key string
+	opts      Options
+	clock     clock
+	wall      func() time.Time
+
+	// line is the line of goroutines that Wait: its head is the only one to have a reservation in the file. Those blocked
+	// in a send are served in the order in which they came.
+	line chan struct{}
+
+	// mu is held by whoever sends to it, and guards what follows. It is taken before the lock of the file.
+	mu       chan struct{}
+	closed   bool
+	h        handle
+	id       fileID
+	owners   owners
+	waker    waker               // nil as long as nobody has slept or been woken, or where there is none
+	mine     map[uint64]struct{} // our tickets: a lock does not keep its owner out
+	joined   bool                // our limit has been brought together with the one stored
+	warned   bool                // a conflict of limits was reported
+	limit    pacer.Limit         // the limit in force when we last looked; zero is none
+	checked  int64               // when we last looked whether path is still this file
+	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
+	portable bool
+	page     [pageSize]byte
+	queue    []byte
+	record   [recordSize]byte
+	tx       tx
+	done     chan struct{} // closed by Close
+}
+
+// Open opens the state file of a key, and creates it if need be. The key is stored in the file, so that those who may
+// read it can tell what it is; it may be empty, and is at most KeyMax bytes long.
+//
+// Errors are *fs.PathError: ErrUnsafe, ErrForeign, ErrVersion, and those of the system.
+func Open(path, key string, o Options) (*File, error) {
+	if len(key) > KeyMax {
+		return nil, fmt.Errorf("key of %d bytes: the longest is %d", len(key), KeyMax)
+	}
+	if err := o.Limit.Validate(); err != nil {
+		return nil, err
+	}
+	path, err := filepath.Abs(path) // the file may have to be opened again, in another working directory
+	if err != nil {
+		return nil, err
+	}
+	f := &File{
+		path: path, key: key, opts: o, clock: o.hooks.clock, wall: o.hooks.wall, h: noHandle, limit: o.Limit,
+		line: make(chan struct{}, 1), mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
+	}
+	if f.wall == nil {
+		f.wall = time.Now
+	}
+	if f.clock.now == nil {
+		if f.clock, err = newClock(); err != nil {
+			return nil, pathError(path, err)
+		}
+	}
+	if err := f.open(); err != nil {
+		return nil, pathError(path, err)
+	}
+	n, err := f.h.readAt(f.page[:], 0)
+	if err == nil {
+		_, _, err = f.header(f.page[:n])
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, pathError(path, err)
+	}
+	if name := f.h.remote(); name != "" {
+		f.warn(&RemoteError{Path: path, FileSystem: name})
+	}
+	return f, nil
+}
+
+// open opens or creates the file at path. It is called with mu held, or by Open.
+func (f *File) open() error {
+	h, info, err := openState(f.path, true, f.opts.Shared)
+	for try := 0; errors.Is(err, fs.ErrNotExist) && !f.opts.MustExist && try < 3; try++ { // somebody may be removing it
+		if err = f.create(); err == nil || errors.Is(err, fs.ErrExist) {
+			h, info, err = openState(f.path, true, f.opts.Shared)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	f.h, f.id, f.checked = h, info.id, f.clock.now()
+	f.portable = f.opts.hooks.portable || h.remote() != ""
+	f.owners = newOwners(h, f.path, f.portable)
+	return nil
+}
+
+// openState opens a state file, and sees to it that it is safe to use.
+func openState(path string, write, shared bool) (handle, fileInfo, error) {
+	h, err := openFile(path, write)
+	if err != nil {
+		return noHandle, fileInfo{}, err
+	}
+	info, err := h.stat()
+	if err == nil {
+		err = safe(info, path, shared)
+	}
+	if err != nil {
+		_ = h.close()
+		return noHandle, fileInfo{}, err
+	}
+	return h, info, nil
+}
+
+// An unsafeError is an ErrUnsafe with the reason.
+type unsafeError string
+
+func (e unsafeError) Error() string { return ErrUnsafe.Error() + ": " + string(e) }
+
+func (unsafeError) Is(target error) bool { return target == ErrUnsafe }
+
+// safe says whether a file is one that nobody else can write to, or put in the place of ours.
+func safe(info fileInfo, path string, shared bool) error {
+	const group, others = 0o020, 0o002
+	switch {
+	case !info.regular:
+		return unsafeError("it is not a regular file")
+	case shared && info.perm&others != 0:
+		return unsafeError("everybody may write to it")
+	case shared:
+		return nil
+	case info.owner != me():
+		return unsafeError("it belongs to user " + strconv.Itoa(int(info.owner)))
+	case info.perm&(group|others) != 0:
+		return unsafeError("others may write to it")
+	}
+	dir, err := statPath(filepath.Dir(path) + "/.")
+	const sticky = 0o1000
+	switch {
+	case err != nil:
+		return err
+	case dir.perm&others != 0 && dir.perm&sticky == 0:
+		return unsafeError("everybody may write to its directory")
+	case dir.owner != me() && dir.owner != 0:
+		return unsafeError("its directory belongs to user " + strconv.Itoa(int(dir.owner)))
+	}
+	return nil
+}
+
+// create puts a new state file at path, whole, unless there is one by then: fs.ErrExist.
+func (f *File) create() error {
+	perm := fs.FileMode(0o600)
+	if f.opts.Shared {
+		perm = 0o660
+	} else if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+		return err
+	}
+	now, wall := f.clock.now(), f.wall().UnixNano()
+	temp := fmt.Sprintf("%s.%d-%d%s", f.path, os.Getpid(), now, tempSuffix)
+	h, err := newFile(temp, perm)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(temp) //nolint:errcheck // its name is of no more use
+	defer h.close()       //nolint:errcheck // what was written is read below
+	st := newState(f.clock.boot)
+	st.bootAt, st.wallAt = now, wall
+	if err := h.writeAt(newPage(f.key, &st, 1, 0), 0); err != nil {
+		return err
+	}
+	return link(temp, f.path)
+}
+
+const tempSuffix = ".new"
+
+// newPage returns the first page of a file with the state in both records. Its queue must be empty, or written after.
+func newPage(key string, st *state, seq uint64, wake uint32) []byte {
+	page := make([]byte, pageSize)
+	putHeader(page, key)
+	binary.LittleEndian.PutUint32(page[wakeAt:], wake)
+	empty := *st
+	empty.granted, empty.waiting = nil, nil
+	for side := range 2 {
+		empty.put(page[recordAt(side):][:recordSize], seq+uint64(side), nil)
+	}
+	return page
+}
+
+// header returns the key in the file, and whether the header is intact; if it is not the next update makes the file one of
+// ours, again. It returns an error if the file is none of ours. The page is what could be read of the first one.
+func (f *File) header(page []byte) (key string, intact bool, err error) {
+	key, err = parseHeader(page)
+	switch {
+	case err == nil && key != "" && f.key != "" && key != f.key:
+		return "", false, ErrForeign
+	case errors.Is(err, errDamaged), errors.Is(err, ErrForeign) && f.blank(page):
+		return "", false, nil
+	}
+	return key, err == nil, err
+}
+
+// blank reports whether the file has no contents: it is empty, or a first page of zeros, which is what the crash of a
+// host may leave of it.
+func (f *File) blank(page []byte) bool {
+	var next [1]byte
+	n, err := f.h.readAt(next[:], pageSize)
+	return err == nil && n == 0 && allZero(page)
+}
+
+// Close gives back the places of those who wait, and ends their Wait with ErrClosed. Calls after it are ErrClosed. If the
+// lock is held by a process that was stopped it gives up after a second; the end of this process does the rest.
+func (f *File) Close() error {
+	select {
+	case f.mu <- struct{}{}:
+	case <-time.After(patience):
+		return pathError(f.path, errStuck)
+	}
+	defer func() { <-f.mu }()
+	if f.closed {
+		return nil
+	}
+	f.closed = true
+	close(f.done)
+	if f.waker != nil {
+		defer f.waker.close()
+		if len(f.mine) > 0 { // those behind may look at once
+			defer f.waker.wake()
+		}
+	}
+	return f.drop()
+}
+
+// patience is how long Cancel and Close wait for the lock.
+const patience = time.Second
+
+var errStuck = errors.New("the lock is held, by a process that was stopped?")
+
+// drop closes the file, which leaves all of our tickets without an owner.
+func (f *File) drop() error {
+	clear(f.mine)
+	if f.h == noHandle {
+		return nil
+	}
+	f.owners.close()
+	h := f.h
+	f.h = noHandle
+	return pathError(f.path, h.close())
+}
+
+func (f *File) warn(err error) {
+	if f.opts.Warn != nil {
+		f.opts.Warn(err)
+	}
+}
+
+// alive reports whether the owner of a ticket lives. It is called with mu held.
+func (f *File) alive(ticket uint64) bool {
+	return f.owns(ticket) || f.owners.alive(ticket)
+}
+
+// owns reports whether a ticket of the file that is open is ours.
+func (f *File) owns(ticket uint64) bool {
+	_, ok := f.mine[ticket]
+	return ok
+}
+
+// openWaker sees to it that there is a waker, where there can be one.
+func (f *File) openWaker() (err error) {
+	if f.waker == nil && !f.portable {
+		f.waker, err = newWaker(f.h, f.portable)
+	}
+	return err
+}
+
+// claim makes the next ticket of the state ours.
+func (f *File) claim(st *state) error {
+	for {
+		err := f.owners.claim(st.next)
+		switch {
+		case err == nil:
+			f.mine[st.next] = struct{}{}
+			return nil
+		case !errors.Is(err, errTaken):
+			return err
+		}
+		st.next++
+	}
+}
+
+func (f *File) release(ticket uint64) {
+	delete(f.mine, ticket)
+	if f.h != noHandle {
+		f.owners.release(ticket)
+	}
+}
+
+// timeOf returns the time on the wall clock, and on the monotonic one, of an instant on the boot clock.
+func (f *File) timeOf(at int64) time.Time { return f.wall().Add(time.Duration(at - f.clock.now())) }
+
+// lock takes mu and the lock of the file, unless ctx ends first.
+func (f *File) lock(ctx context.Context) error {
+	select {
+	case f.mu <- struct{}{}:
+	default: // a select with one way costs a fifth of one with two
+		select {
+		case f.mu <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	err := error(nil)
+	switch {
+	case f.closed:
+		err = ErrClosed
+	case f.h == noHandle:
+		err = f.open()
+	}
+	if err != nil {
+		<-f.mu
+		return err
+	}
+	return f.lockFile(ctx)
+}
+
+func (f *File) unlock() (err error) {
+	if f.h != noHandle {
+		err = f.h.unlock()
+	}
+	<-f.mu
+	return err
+}
+
+// lockFile takes the lock of the file, or gives mu back. A holder that was stopped may keep it for long.
+func (f *File) lockFile(ctx context.Context) error {
+	ok, err := f.h.tryLock()
+	switch {
+	case err != nil:
+		<-f.mu
+		return err
+	case ok:
+		return nil
+	case ctx.Done() == nil:
+		if err = f.h.lock(); err != nil {
+			<-f.mu
+		}
+		return err
+	}
+	locked := make(chan error, 1)
+	go func() { locked <- f.h.lock() }()
+	select {
+	case err := <-locked:
+		if err != nil {
+			<-f.mu
+		}
+		return err
+	case <-ctx.Done():
+	}
+	go func() { // the call can't be ended: mu is given back when it is over
+		if <-locked == nil {
+			_ = f.h.unlock()
+		}
+		<-f.mu
+	}()
+	return context.Cause(ctx)
+}
+
+func pathError(path string, err error) error {
+	var pe *fs.PathError
+	if err == nil || errors.As(err, &pe) {
+		return err
+	}
+	return &fs.PathError{Op: "state", Path: path, Err: err}
+}
+
+// Limit returns the limit in force, as of the last look at the file, or else the one given to Open.
+func (f *File) Limit() pacer.Limit {
+	f.mu <- struct{}{}
+	defer func() { <-f.mu }()
+	return f.limit
+}

@@ -1,0 +1,324 @@
+package lockfile
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+const (
+	// lookEvery is how often one who sleeps looks at the file, so that the places of the dead are given back, and that it
+	// is noticed if the file was removed, or the host suspended.
+	lookEvery = 500 * time.Millisecond
+	// pollEvery is how often the first of those who wait look where nobody can wake them, pollFirst how many those are.
+	// Others look less often the further behind they are.
+	pollEvery = 50 * time.Millisecond
+	pollFirst = 8
+)
+
+// Wait waits for a grant of one unit. Goroutines of a File are served in the order in which they call it, and take turns
+// with other processes: only the first of them has a place in the queue of the file. If ctx ends first the place is given
+// back and the cause of ctx returned.
+func (f *File) Wait(ctx context.Context) error { return f.WaitN(ctx, 1) }
+
+// WaitN is Wait for one grant that costs n units, n > 0. A cost above the burst is a *pacer.CostError, unless
+// Options.Debt is set. Other errors are ErrNoLimit, ErrFull, ErrClosed, and *fs.PathError.
+func (f *File) WaitN(ctx context.Context, n int) error {
+	_, err := f.Grant(ctx, n)
+	return err
+}
+
+// Grant is WaitN, and returns the grant.
+func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	select {
+	case f.line <- struct{}{}: // nobody is in line: those who are get it before it is free
+	default:
+		select {
+		case f.line <- struct{}{}:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-f.done:
+			return nil, ErrClosed
+		}
+	}
+	defer func() { <-f.line }()
+	r, err := f.Reserve(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Wait(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// Try grants n units if nobody waits and they are due now. If not it writes nothing, and returns how long it would take
+// for one who asks now; negative if there's no end to it, as the limit allows no events.
+func (f *File) Try(ctx context.Context, n int) (granted bool, wait time.Duration, err error) {
+	within := time.Duration(0)
+	select {
+	case f.line <- struct{}{}:
+		defer func() { <-f.line }()
+	default:
+		within = -1 // a goroutine of ours waits
+	}
+	_, err = f.ReserveWithin(ctx, n, within)
+	var late *LateError
+	if errors.As(err, &late) {
+		return false, late.Wait, nil
+	}
+	return err == nil, 0, err
+}
+
+// Reserve takes a place in the queue of the file for n units, at once: it does not stand in the line of those who Wait.
+// The end of ctx ends the waiting for the lock only. Errors are those of WaitN.
+func (f *File) Reserve(ctx context.Context, n int) (*Reservation, error) {
+	return f.ReserveWithin(ctx, n, math.MaxInt64)
+}
+
+// ReserveWithin is Reserve if the slot, as things stand, is no more than d away. If it is, the error is a *LateError and
+// nothing was written.
+func (f *File) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Reservation, error) {
+	if int64(n) > math.MaxUint32 {
+		return nil, &pacer.CostError{Cost: int64(n), Burst: math.MaxUint32}
+	}
+	r := &Reservation{f: f, n: uint32(max(n, 0))}
+	err := f.update(ctx, func(t *tx) (err error) {
+		if err := t.join(); err != nil {
+			return err
+		}
+		if err := t.alg.Limit().CheckCost(int64(n), f.opts.Debt); err != nil {
+			return err
+		}
+		if d < math.MaxInt64 {
+			switch at, ok := t.slotBehind(t.now, int64(n)); {
+			case !ok:
+				return &LateError{Wait: -1}
+			case at-t.now > int64(d):
+				return &LateError{Wait: time.Duration(at - t.now), Slot: f.timeOf(at)}
+			}
+		}
+		r.standing, err = t.ask(r.n)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// A standing is how a reservation stands.
+type standing struct {
+	phase  phase
+	ticket uint64 // of one that waits
+	slot   int64  // on the boot clock, as of the last look
+	some   bool   // whether there is a slot
+	ahead  int    // how many wait before it
+	wake   uint32 // the wake counter as of the last look
+	waker  waker
+}
+
+type phase int
+
+const (
+	waiting phase = iota
+	granted
+	cancelled
+)
+
+// ask takes a grant of n units, or else a place in the queue.
+func (t *tx) ask(n uint32) (standing, error) {
+	t.write = true
+	if at, ok := t.grant(t.now, int64(n)); ok {
+		return standing{phase: granted, slot: at, some: true}, nil
+	}
+	if err := t.f.claim(&t.state); err != nil {
+		return standing{}, err
+	}
+	t.failed = t.next
+	ticket, err := t.enqueue(t.now, n, uint32(os.Getpid()))
+	if err != nil {
+		return standing{}, err
+	}
+	return t.place(ticket, len(t.waiting)-1)
+}
+
+// place returns the standing of the i-th who waits.
+func (t *tx) place(ticket uint64, i int) (standing, error) {
+	if err := t.f.openWaker(); err != nil {
+		return standing{}, err
+	}
+	s := standing{ticket: ticket, ahead: i, wake: t.wake, waker: t.f.waker}
+	s.slot, s.some = t.slot(i)
+	return s, nil
+}
+
+// A Reservation is a place in the queue of a key, with the time of its slot. When that has come it is a grant, whether or
+// not anybody waits for it. It keeps its place as long as its File is open. Its methods may be called by several
+// goroutines.
+type Reservation struct {
+	f *File
+	n uint32
+
+	mu sync.Mutex // taken before that of the File
+	standing
+}
+
+// Wait returns nil when the reservation is a grant, also if it has long been one. If ctx ends first the place is given
+// back and the cause of ctx returned; so it is with an error of the file, which is a *fs.PathError. ErrClosed says that the
+// File was closed, or the reservation cancelled.
+func (r *Reservation) Wait(ctx context.Context) error {
+	for {
+		s := r.now()
+		switch s.phase {
+		case granted:
+			return nil
+		case cancelled:
+			return ErrClosed
+		}
+		err := r.f.sleep(ctx, s)
+		if err == nil {
+			err = r.look(ctx)
+		}
+		if err != nil {
+			if !r.Cancel() && r.now().phase == granted {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+func (r *Reservation) now() standing {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.standing
+}
+
+// look finds out how things stand, and collects the grant if it is one.
+func (r *Reservation) look(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase != waiting {
+		return nil
+	}
+	var s standing
+	err := r.f.update(ctx, func(t *tx) (err error) {
+		if at, ok := t.collect(r.ticket); ok {
+			s = standing{phase: granted, slot: at, some: true}
+			t.write, t.left = true, r.ticket
+			return nil
+		}
+		if i, ok := find(t.waiting, r.ticket); ok && r.f.owns(r.ticket) {
+			s, err = t.place(r.ticket, i)
+			return err
+		}
+		// The file was damaged, or replaced by another, where this ticket may be somebody else's: ask again.
+		if err := t.join(); err != nil {
+			return err
+		}
+		if r.f.owns(r.ticket) {
+			r.f.release(r.ticket)
+		}
+		s, err = t.ask(r.n)
+		return err
+	})
+	if err == nil {
+		r.standing = s
+	}
+	return err
+}
+
+// Cancel gives the place back, so that those behind move up. It reports false if there is nothing to give back, as the
+// slot has come or the reservation was cancelled before.
+func (r *Reservation) Cancel() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.phase != waiting {
+		return false
+	}
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	s := standing{phase: cancelled}
+	err := r.f.update(ctx, func(t *tx) error {
+		t.left, t.failed = r.ticket, r.ticket // where this can't be written, the place is that of a dead one from now on
+		if at, ok := t.collect(r.ticket); ok {
+			s = standing{phase: granted, slot: at, some: true}
+			t.write = true
+		} else if t.leave(t.now, r.ticket) {
+			t.settle(t.now, r.f.alive)
+			t.write, t.moved = true, true
+		}
+		return nil
+	})
+	if err != nil {
+		s = standing{phase: cancelled}
+	}
+	r.standing = s
+	return s.phase == cancelled
+}
+
+// Slot returns when the grant is due as things stand, or was due once it is made. It is the zero time if there is no
+// slot: the limit allows no events, or the reservation was given back.
+func (r *Reservation) Slot() time.Time {
+	at, ok := r.at()
+	if !ok {
+		return time.Time{}
+	}
+	return r.f.timeOf(at)
+}
+
+// SinceBoot is Slot in the time since the host was booted, time in suspend included: the clock on which slots are
+// computed, exact to the nanosecond, which all processes of a host can compare. It is 0 if there is no slot.
+func (r *Reservation) SinceBoot() time.Duration {
+	at, _ := r.at()
+	return time.Duration(at)
+}
+
+func (r *Reservation) at() (int64, bool) {
+	ctx, stop := context.WithTimeout(context.Background(), patience)
+	defer stop()
+	_ = r.look(ctx) // what was known before is good enough
+	s := r.now()
+	return s.slot, s.some
+}
+
+// sleep returns nil when it is time to look how things stand, ErrClosed, or the cause of ctx.
+func (f *File) sleep(ctx context.Context, s standing) error {
+	d := lookEvery
+	if s.waker == nil {
+		d = min(d, pollEvery*time.Duration(1+s.ahead/pollFirst))
+	}
+	if s.some {
+		d = min(d, time.Duration(s.slot-f.clock.now()))
+	}
+	if d <= 0 {
+		return context.Cause(ctx)
+	}
+	var woken <-chan struct{}
+	var elapsed <-chan time.Time
+	if s.waker != nil {
+		woken = s.waker.sleep(s.wake, d)
+	} else {
+		t := time.NewTimer(d)
+		defer t.Stop()
+		elapsed = t.C
+	}
+	select {
+	case <-woken:
+	case <-elapsed:
+	case <-f.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}

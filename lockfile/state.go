@@ -1,0 +1,261 @@
+package lockfile
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// A state is what is known of a key: what has been granted, and who waits, in order. Its methods are pure: they take the
+// time, in ns on the boot clock of the host, and ask alive whether the owner of a ticket still lives. The slots of those
+// who wait are not in it. They are the arithmetic of the limit over the queue, so that one who leaves is dropped, and no
+// more.
+type state struct {
+	limited bool // whether alg has a limit: a file that was never given one has none
+	retired bool // the file is being removed: there is another one, or there will be
+	alg     pacer.GCRA
+	boot    [16]byte // the boot of the host that the times below belong to
+	bootAt  int64    // when the state was written
+	wallAt  int64    // the same on the wall clock, in ns since 1970
+	swept   int64    // when the owners were last looked at
+	cursor  uint64   // the ticket at which the next sweep goes on; 0 is the front
+	turn    int64    // when the head came to the front: the slot of the grant before it, or when that one left
+	grants  uint64   // how many there have been
+	next    uint64   // the next ticket
+	granted []entry  // those whose slot has come and who have not collected it, by ticket
+	waiting []entry  // the queue, by ticket
+}
+
+// An entry is a reservation in the queue.
+type entry struct {
+	ticket uint64 // numbers count up, 1 is the first
+	at     int64  // when it was asked for; once it is a grant, its slot
+	cost   uint32 // units
+	pid    uint32 // for people; what counts is the owner's lock
+}
+
+const (
+	// sweepEvery is how often all owners are looked at: the time after which the place of a dead one is given back, once
+	// somebody takes the lock.
+	sweepEvery = 250e6
+	// sweepMost is how many are looked at in one sweep. The kernel walks a list of the locks of a file to find one.
+	sweepMost = 1024
+	// queueMost is how many reservations a file has room for, granted ones that nobody has collected included.
+	queueMost = 1 << 14
+)
+
+// newState returns the state of a key that nobody has used.
+func newState(boot [16]byte) state { return state{boot: boot, next: 1} }
+
+// settle brings the state up to now: it makes a grant of every slot that has come, whether or not its owner is awake, and
+// drops those whose owners are dead. It reports whether the state has changed, and whether that has moved slots of those
+// who wait.
+//
+// The head is looked at each time, so that a dead one costs nobody a slot, unless it died after it came to the front and
+// nobody came by before its slot had come.
+func (s *state) settle(now int64, alive func(ticket uint64) bool) (changed, moved bool) {
+	for len(s.waiting) > 0 {
+		head := s.waiting[0]
+		if !alive(head.ticket) {
+			s.dropHead(now)
+			changed, moved = true, true
+			continue
+		}
+		t := s.since(now)
+		at, ok := s.alg.Slot(t, int64(head.cost))
+		if !ok || at > now {
+			break
+		}
+		s.take(t, int64(head.cost))
+		head.at = at
+		s.granted = append(s.granted, head)
+		s.waiting = s.waiting[1:]
+		changed = true
+	}
+	swept, dead := s.sweep(now, alive)
+	return changed || swept, moved || dead
+}
+
+// sweep drops those whose owners are dead, if it is time to look. The head is alive.
+func (s *state) sweep(now int64, alive func(ticket uint64) bool) (changed, moved bool) {
+	if len(s.granted)+len(s.waiting) == 0 || now-s.swept < sweepEvery {
+		return false, false
+	}
+	from, left := s.cursor, sweepMost
+	s.swept, s.cursor = now, 0
+	dead := func(e entry) bool {
+		switch {
+		case e.ticket < from || e.ticket == s.head():
+			return false
+		case left == 0:
+			if s.cursor == 0 {
+				s.cursor = e.ticket
+			}
+			return false
+		}
+		left--
+		return !alive(e.ticket)
+	}
+	waiting := len(s.waiting)
+	s.granted = slices.DeleteFunc(s.granted, dead)
+	s.waiting = slices.DeleteFunc(s.waiting, dead)
+	return true, len(s.waiting) < waiting
+}
+
+// head returns the ticket of the first who waits, 0 if there is none.
+func (s *state) head() uint64 {
+	if len(s.waiting) == 0 {
+		return 0
+	}
+	return s.waiting[0].ticket
+}
+
+// dropHead has the first who waits leave. The next one comes to the front now, so that it gets no slot in the past; where
+// its slot has come meanwhile, since nobody looked, it keeps that.
+func (s *state) dropHead(now int64) {
+	if len(s.waiting) > 1 {
+		front := now
+		if next, ok := s.slot(1); ok {
+			front = min(now, next)
+		}
+		s.turn = max(s.turn, front)
+	}
+	s.waiting = s.waiting[1:]
+}
+
+// since returns the time from which the slot of the first in the queue counts, or of one who asks now if nobody waits.
+func (s *state) since(now int64) int64 {
+	if len(s.waiting) == 0 {
+		return now
+	}
+	return max(s.waiting[0].at, s.turn)
+}
+
+func (s *state) take(t, n int64) {
+	s.turn, _ = s.alg.Slot(t, n)
+	s.alg.Take(t, n)
+	s.grants++
+}
+
+// slot returns the slot of the i-th who waits. The queue has been settled, so all of it was asked for before the slot of
+// the head, and its units come in one run.
+func (s *state) slot(i int) (at int64, ok bool) {
+	return s.alg.Slot(s.since(0), s.units(i+1))
+}
+
+// slotBehind returns the slot of n units asked for now, behind all who wait.
+func (s *state) slotBehind(now, n int64) (at int64, ok bool) {
+	return s.alg.Slot(s.since(now), s.units(len(s.waiting))+n)
+}
+
+// units returns the cost of the first i who wait.
+func (s *state) units(i int) (n int64) {
+	for _, e := range s.waiting[:i] {
+		n += int64(e.cost)
+	}
+	return n
+}
+
+// grant makes a grant of n units to one who asks now, if nobody waits and the slot has come.
+func (s *state) grant(now, n int64) (at int64, ok bool) {
+	if len(s.waiting) > 0 {
+		return 0, false
+	}
+	at, ok = s.alg.Slot(now, n)
+	if !ok || at > now {
+		return 0, false
+	}
+	s.take(now, n)
+	return at, true
+}
+
+// enqueue puts one who asks now at the end of the queue. The next ticket must be its own.
+func (s *state) enqueue(now int64, n, pid uint32) (ticket uint64, err error) {
+	if len(s.granted)+len(s.waiting) >= queueMost {
+		return 0, ErrFull
+	}
+	ticket = s.next
+	s.next++
+	s.waiting = append(s.waiting, entry{ticket: ticket, at: now, cost: n, pid: pid})
+	return ticket, nil
+}
+
+// collect removes a granted ticket and returns its slot, or ok false if it is none.
+func (s *state) collect(ticket uint64) (at int64, ok bool) {
+	i, ok := find(s.granted, ticket)
+	if !ok {
+		return 0, false
+	}
+	at = s.granted[i].at
+	s.granted = slices.Delete(s.granted, i, i+1)
+	return at, true
+}
+
+// leave removes a waiting ticket, and reports whether there was one.
+func (s *state) leave(now int64, ticket uint64) bool {
+	i, ok := find(s.waiting, ticket)
+	switch {
+	case !ok:
+		return false
+	case i == 0:
+		s.dropHead(now)
+	default:
+		s.waiting = slices.Delete(s.waiting, i, i+1)
+	}
+	return true
+}
+
+// setLimit changes the limit, for those who wait, too. The state has been settled.
+func (s *state) setLimit(now int64, limit pacer.Limit) {
+	s.alg.SetLimit(now, limit)
+	s.limited = true
+}
+
+// reset forgets what was granted. The limit goes with it, unless somebody waits for it.
+func (s *state) reset(now int64) {
+	limit := s.alg.Limit()
+	if len(s.waiting) == 0 {
+		s.limited, limit = false, pacer.Limit{}
+	}
+	s.alg = pacer.NewGCRA(limit)
+	s.turn, s.grants = now, 0
+}
+
+// idle reports whether nobody waits, and the bucket is full: nothing but the limit would be forgotten.
+func (s *state) idle(now int64) bool {
+	if len(s.granted)+len(s.waiting) > 0 {
+		return false
+	}
+	full, ok := s.alg.Slot(now, max(s.alg.Limit().Burst, 1))
+	return !s.limited || ok && full <= now
+}
+
+// void forgets the schedule, and all who were in it: it was made on a clock that says nothing here. The bucket starts
+// empty as of e, so that whatever has been granted until then is made up for.
+func (s *state) void(e int64, boot [16]byte) {
+	limit := s.alg.Limit()
+	s.alg = pacer.NewGCRA(limit)
+	s.alg.Empty(e)
+	s.boot = boot
+	s.bootAt, s.swept, s.turn, s.cursor = 0, 0, 0, 0
+	s.granted, s.waiting = nil, nil
+}
+
+// rebase makes the state one of this boot, at now on its clock and wall on the wall clock.
+//
+// What another boot has granted lies before this one began, which is 0 on the boot clock: so the bucket was empty then
+// at the worst. That holds whatever the wall clock says. Where that puts the last grant into this boot, the state is
+// rather that of another host which shares the file, and the bucket was empty as of that grant.
+func (s *state) rebase(now, wall int64, boot [16]byte) {
+	last, ok := s.alg.Last()
+	if !ok {
+		last = s.bootAt
+	}
+	elapsed := (wall - s.wallAt) + (s.bootAt - last)
+	s.void(min(max(now-elapsed, 0), now), boot)
+}
+
+func find(entries []entry, ticket uint64) (i int, ok bool) {
+	return slices.BinarySearchFunc(entries, ticket, func(e entry, t uint64) int { return cmp.Compare(e.ticket, t) })
+}

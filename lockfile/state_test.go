@@ -1,0 +1,268 @@
+package lockfile
+
+import (
+	"fmt"
+	"math/big"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// An oracle grants by the contract alone, in exact fractions: units come in at the rate in force, up to the burst; the
+// first of the queue is granted at the first nanosecond at which its units are there. It knows who is dead, and when that
+// is found out: the first of the queue each time somebody looks, the others with a sweep.
+type oracle struct {
+	limit  pacer.Limit
+	now    int64
+	tokens *big.Rat
+	queue  []*ask
+}
+
+type ask struct {
+	ticket uint64
+	n      int64
+	slot   int64 // -1 as long as it is no grant
+	dead   bool
+	gone   bool // cancelled, or given up
+}
+
+func burstOf(l pacer.Limit) *big.Rat { return big.NewRat(max(l.Burst, 1), 1) }
+
+// due returns when the i-th of the queue is granted if none of the queue leaves.
+func (o *oracle) due(i int) int64 {
+	need := int64(0)
+	for _, a := range o.queue[:i+1] {
+		need += a.n
+	}
+	missing := big.NewRat(need, 1)
+	missing.Sub(missing, o.tokens)
+	if missing.Sign() <= 0 {
+		return o.now
+	}
+	wait := missing.Quo(missing, big.NewRat(o.limit.Events, int64(o.limit.Per)))
+	ns, rest := new(big.Int).QuoRem(wait.Num(), wait.Denom(), new(big.Int))
+	if rest.Sign() > 0 {
+		ns.Add(ns, big.NewInt(1))
+	}
+	return o.now + ns.Int64()
+}
+
+func (o *oracle) accrue(t int64) {
+	o.tokens.Add(o.tokens, new(big.Rat).Mul(big.NewRat(o.limit.Events, int64(o.limit.Per)), big.NewRat(t-o.now, 1)))
+	o.now = t
+}
+
+// pass lets time pass while the first of the queue, if any, is not waited for any more: the bucket runs over.
+func (o *oracle) pass(t int64) {
+	o.accrue(t)
+	if b := burstOf(o.limit); o.tokens.Cmp(b) > 0 {
+		o.tokens.Set(b)
+	}
+}
+
+// look is what somebody finds who looks at now.
+func (o *oracle) look(now int64, sweep bool) {
+	for len(o.queue) > 0 {
+		head, at := o.queue[0], o.due(0)
+		if head.dead {
+			if len(o.queue) > 1 { // the next one has no slot in the past, but what was its slot it keeps
+				if front := min(now, o.due(1)); front > o.now {
+					o.pass(front)
+				}
+			}
+			head.gone = true
+			o.queue = o.queue[1:]
+			continue
+		}
+		if at > now {
+			break
+		}
+		o.accrue(at) // its units are taken when they are there: the burst does not cut them
+		o.tokens.Sub(o.tokens, big.NewRat(head.n, 1))
+		head.slot = at
+		o.queue = o.queue[1:]
+	}
+	if len(o.queue) == 0 {
+		o.pass(now)
+	}
+	if sweep {
+		kept := o.queue[:0:0]
+		for _, a := range o.queue {
+			if a.dead {
+				a.gone = true
+			} else {
+				kept = append(kept, a)
+			}
+		}
+		o.queue = kept
+	}
+}
+
+// leave takes one of the queue out at now.
+func (o *oracle) leave(now int64, a *ask) {
+	for i, q := range o.queue {
+		if q != a {
+			continue
+		}
+		if i == 0 && len(o.queue) > 1 {
+			o.pass(now)
+		}
+		o.queue = append(o.queue[:i:i], o.queue[i+1:]...)
+		a.gone = true
+		if len(o.queue) == 0 {
+			o.pass(now)
+		}
+		return
+	}
+}
+
+func TestRandomSchedulesAgainstTheOracle(t *testing.T) {
+	schedules := 10_000
+	if testing.Short() {
+		schedules = 1_000
+	}
+	for seed := range uint64(schedules) {
+		if err := schedule(seed); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+	}
+}
+
+// schedule runs a random schedule on a state, which goes through its bytes after each step, and on the oracle.
+func schedule(seed uint64) error {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	limit := func() pacer.Limit {
+		return pacer.Limit{Events: 1 + rng.Int64N(40), Per: time.Duration(1 + rng.Int64N(int64(3*time.Second))), Burst: rng.Int64N(6)}
+	}
+	const start = int64(time.Hour)
+	s := newState([16]byte{1})
+	first := limit()
+	s.setLimit(start, first)
+	o := &oracle{limit: first, now: start, tokens: burstOf(first)}
+	asks := map[uint64]*ask{} // of those in the queue of the state
+	var all []*ask
+	alive := func(ticket uint64) bool { return !asks[ticket].dead }
+	step := max(int64(first.Per)/first.Events, 1)
+	slowest, fastest, changes := step+1, step, int64(0)
+	now := start
+	pick := func() *ask {
+		if len(all) == 0 {
+			return nil
+		}
+		return all[len(all)-1-rng.IntN(min(len(all), 8))]
+	}
+	for range 40 {
+		now += rng.Int64N(2*step + 2)
+		if rng.IntN(12) == 0 {
+			if a := pick(); a != nil && !a.gone {
+				a.dead = true // nobody looks: it dies in the dark
+			}
+			continue
+		}
+		sweep := len(s.granted)+len(s.waiting) > 0 && now-s.swept >= sweepEvery
+		_, moved := s.settle(now, alive)
+		before := len(o.queue)
+		o.look(now, sweep)
+		if left := len(s.waiting); left != len(o.queue) {
+			return fmt.Errorf("at %d, %d wait, the oracle has %d (moved %v, of %d)", now, left, len(o.queue), moved, before)
+		}
+		switch action := rng.IntN(20); {
+		case action < 13:
+			a := &ask{n: 1 + rng.Int64N(max(o.limit.Burst, 1)), slot: -1}
+			all = append(all, a)
+			at, ok := s.grant(now, a.n)
+			if !ok {
+				ticket, err := s.enqueue(now, uint32(a.n), 1)
+				if err != nil {
+					return err
+				}
+				a.ticket = ticket
+				asks[ticket] = a
+			}
+			o.queue = append(o.queue, a)
+			o.look(now, false)
+			if ok && a.slot != at || !ok && a.slot >= 0 {
+				return fmt.Errorf("at %d granted at %d (%v), the oracle says %d", now, at, ok, a.slot)
+			}
+		case action < 16:
+			if a := pick(); a != nil && !a.dead && a.ticket != 0 {
+				want := a.slot < 0 && !a.gone
+				if got := s.leave(now, a.ticket); got != want {
+					return fmt.Errorf("at %d leaving %d reports %v", now, a.ticket, got)
+				}
+				o.leave(now, a)
+				s.settle(now, alive)
+				o.look(now, false)
+			}
+		case action < 18:
+			if a := pick(); a != nil && !a.dead && a.ticket != 0 {
+				if at, ok := s.collect(a.ticket); ok && (at < a.slot || at > a.slot+changes*(slowest/fastest+1)) {
+					return fmt.Errorf("collected %d at %d, the oracle says %d", a.ticket, at, a.slot)
+				}
+			}
+		case action == 18 && len(o.queue) == 0 || action == 19:
+			to := limit()
+			if len(o.queue) > 0 { // those who wait must still be able to get their cost
+				to.Burst = max(to.Burst, o.limit.Burst)
+			}
+			o.accrue(now)
+			if b := burstOf(to); o.tokens.Cmp(b) > 0 {
+				o.tokens.Set(b)
+			}
+			changes++
+			T := int64(to.Per) / to.Events
+			slowest, fastest = max(slowest, T+1), min(fastest, max(T, 1))
+			o.limit = to
+			s.setLimit(now, to)
+			s.settle(now, alive)
+			o.look(now, false)
+		}
+		if err := same(&s, o, changes*(slowest/fastest+1)); err != nil {
+			return fmt.Errorf("at %d: %w", now, err)
+		}
+		if err := through(&s, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// same checks that the state and the oracle have the same queue with the same slots. A changed limit rounds what is
+// missing up, by less than a nanosecond of the rate it had: never early, and late by no more than late. Without a change the
+// slots are the same.
+func same(s *state, o *oracle, late int64) error {
+	if len(s.waiting) != len(o.queue) {
+		return fmt.Errorf("%d wait, the oracle has %d", len(s.waiting), len(o.queue))
+	}
+	for i, a := range o.queue {
+		if s.waiting[i].ticket != a.ticket {
+			return fmt.Errorf("ticket %d is in the place of %d", s.waiting[i].ticket, a.ticket)
+		}
+		if at, ok := s.slot(i); !ok || at < o.due(i) || at > o.due(i)+late {
+			return fmt.Errorf("the slot of %d is %d, the oracle says %d", a.ticket, at, o.due(i))
+		}
+	}
+	return nil
+}
+
+// through makes the state bytes, and those a state again.
+func through(s *state, now int64) error {
+	s.bootAt = now
+	var b [recordSize]byte
+	queue := s.put(b[:], 7, nil)
+	var r record
+	if err := r.parse(b[:]); err != nil {
+		return err
+	}
+	if err := r.parseQueue(queue); err != nil {
+		return err
+	}
+	var again [recordSize]byte
+	if q := r.put(again[:], 7, nil); again != b || string(q) != string(queue) {
+		return fmt.Errorf("a state is other bytes after it was read")
+	}
+	*s = r.state
+	return nil
+}

@@ -1,0 +1,214 @@
+package lockfile
+
+import (
+	"errors"
+	"io/fs"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// newClock returns the clock of the host: CLOCK_BOOTTIME, without the offset of a time namespace.
+func newClock() (clock, error) {
+	id, err := readProc("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return clock{}, err
+	}
+	c := clock{}
+	if c.boot, err = parseBoot(id); err != nil {
+		return clock{}, err
+	}
+	offsets, err := readProc("/proc/self/timens_offsets")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel that has no time namespaces has no such file
+		return clock{}, err
+	}
+	offset := bootOffset(offsets)
+	c.now = func() int64 {
+		var t unix.Timespec
+		_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // fails on a wrong clock or address only
+		return t.Nano() - offset
+	}
+	return c, nil
+}
+
+// readProc returns the contents of a small file of /proc.
+func readProc(path string) (string, error) {
+	h, err := openFile(path, false)
+	if err != nil {
+		return "", pathError(path, err)
+	}
+	defer h.close() //nolint:errcheck // nothing was written
+	var b [256]byte
+	n, err := h.readAt(b[:], 0)
+	return string(b[:n]), pathError(path, err)
+}
+
+// bootOffset returns the offset of the boot clock in lines such as "boottime 86400 0", in ns.
+func bootOffset(lines string) int64 {
+	for line := range strings.Lines(lines) {
+		f := strings.Fields(line)
+		if len(f) == 3 && f[0] == "boottime" {
+			sec, _ := strconv.ParseInt(f[1], 10, 64)
+			ns, _ := strconv.ParseInt(f[2], 10, 64)
+			return sec*1e9 + ns
+		}
+	}
+	return 0
+}
+
+// remote returns the name of the file system of a file if other hosts may share it, or if it may not know locks.
+func (h handle) remote() string {
+	var s unix.Statfs_t
+	if unix.Fstatfs(int(h), &s) != nil {
+		return ""
+	}
+	switch uint32(s.Type) {
+	case unix.NFS_SUPER_MAGIC:
+		return "nfs"
+	case unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC, unix.SMB_SUPER_MAGIC:
+		return "smb"
+	case unix.CEPH_SUPER_MAGIC:
+		return "ceph"
+	case unix.AFS_SUPER_MAGIC:
+		return "afs"
+	case unix.CODA_SUPER_MAGIC:
+		return "coda"
+	case unix.V9FS_MAGIC:
+		return "9p"
+	case unix.FUSE_SUPER_MAGIC:
+		return "fuse"
+	}
+	return ""
+}
+
+// Owners of tickets are known to be alive by a lock on a byte of their own, far behind the end of the file. It belongs
+// to the open file description, so it goes when the last descriptor of that is closed: when the process ends, however
+// it does.
+type byteOwners struct{ h handle }
+
+const ownersAt = 1 << 40
+
+func newOwners(h handle, path string, portable bool) owners {
+	if portable {
+		return newFileOwners(path)
+	}
+	return byteOwners{h}
+}
+
+func (o byteOwners) fcntl(cmd int, kind int16, ticket uint64, n int64) (unix.Flock_t, error) {
+	l := unix.Flock_t{Type: kind, Start: ownersAt + int64(ticket&(1<<62-1)), Len: n}
+	err := unix.FcntlFlock(uintptr(o.h), cmd, &l)
+	for errors.Is(err, unix.EINTR) {
+		err = unix.FcntlFlock(uintptr(o.h), cmd, &l)
+	}
+	return l, err
+}
+
+func (o byteOwners) claim(ticket uint64) error {
+	_, err := o.fcntl(unix.F_OFD_SETLK, unix.F_WRLCK, ticket, 1)
+	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
+		return errTaken
+	}
+	return err
+}
+
+func (o byteOwners) alive(ticket uint64) bool {
+	l, err := o.fcntl(unix.F_OFD_GETLK, unix.F_WRLCK, ticket, 1)
+	return err != nil || l.Type != unix.F_UNLCK // when in doubt: its slot may be lost, but is not given twice
+}
+
+func (o byteOwners) release(ticket uint64) { _, _ = o.fcntl(unix.F_OFD_SETLK, unix.F_UNLCK, ticket, 1) }
+
+// close releases all tickets. Closing the file would not do: a mapping of it that somebody sleeps on holds it, too.
+func (o byteOwners) close() { _, _ = o.fcntl(unix.F_OFD_SETLK, unix.F_UNLCK, 0, 0) }
+
+// A futex is the wake counter of a file, mapped to wait for it. The memory is never read: the kernel reads it, and says
+// EFAULT where reading it would raise SIGBUS, as the file was truncated.
+type futex struct {
+	mu    sync.Mutex
+	mem   []byte
+	users int
+	dead  bool
+}
+
+func newWaker(h handle, portable bool) (waker, error) {
+	if portable {
+		return nil, nil
+	}
+	mem, err := unix.Mmap(int(h), 0, pageSize, unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, err
+	}
+	return &futex{mem: mem}, nil
+}
+
+// sleep returns a channel that is closed when the counter is not seen any more, or d has passed, or a signal came.
+func (f *futex) sleep(seen uint32, d time.Duration) <-chan struct{} {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
+	until := unix.NsecToTimespec(t.Nano() + int64(d))
+	done := make(chan struct{})
+	if !f.use() {
+		close(done)
+		return done
+	}
+	go func() {
+		defer close(done)
+		defer f.unuse()
+		_, _, _ = syscall.Syscall6(unix.SYS_FUTEX, f.addr(), futexWaitBitset, uintptr(seen), uintptr(unsafe.Pointer(&until)), 0, futexAny)
+	}()
+	return done
+}
+
+// The operations of futex(2), not private: other processes have the word at other addresses.
+const (
+	futexWake       = 1
+	futexWaitBitset = 9
+	futexAny        = 0xffffffff
+)
+
+// wake ends the sleep of all who have seen less.
+func (f *futex) wake() {
+	if f.use() {
+		_, _, _ = syscall.Syscall6(unix.SYS_FUTEX, f.addr(), futexWake, 1<<31-1, 0, 0, 0)
+		f.unuse()
+	}
+}
+
+func (f *futex) addr() uintptr { return uintptr(unsafe.Pointer(&f.mem[wakeAt])) }
+
+func (f *futex) use() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.dead {
+		return false
+	}
+	f.users++
+	return true
+}
+
+func (f *futex) unuse() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.users--
+	f.unmap()
+}
+
+// close gives the mapping back, once nobody sleeps on it: within lookEvery.
+func (f *futex) close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dead = true
+	f.unmap()
+}
+
+func (f *futex) unmap() {
+	if f.dead && f.users == 0 {
+		_ = unix.Munmap(f.mem)
+	}
+}

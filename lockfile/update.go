@@ -1,0 +1,367 @@
+package lockfile
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"syscall"
+	"time"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// A tx is the state while the lock is held.
+type tx struct {
+	state
+	f   *File
+	now int64 // on the boot clock, read after the lock was taken
+
+	write bool // the state has changed
+	moved bool // slots of those who wait have changed: wake them
+
+	seq     uint64 // of the record in force, and its side
+	side    int
+	wake    uint32 // the wake counter
+	rebuild bool   // the whole page has to be written
+	notes   []error
+	joining bool // the limit given has been applied
+
+	left   uint64 // a ticket of ours to give up once the state is written
+	failed uint64 // one to give up if it can't be
+}
+
+// update has change work on the state as of now, and writes it, in one step under the lock. If change returns an error
+// nothing is written.
+func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
+	if err := f.lock(ctx); err != nil {
+		return f.named(err)
+	}
+	t := &f.tx
+	*t = tx{f: f}
+	err = t.load()
+	if err == nil && t.write { // what was found wrong is put right whatever comes of change: else it would be found anew
+		err = t.store()
+	}
+	if err == nil {
+		err = t.run(change)
+	}
+	if ticket := t.left; err == nil && ticket != 0 {
+		f.release(ticket)
+	}
+	if ticket := t.failed; err != nil && ticket != 0 {
+		f.release(ticket)
+	}
+	var waker waker
+	notes := t.notes
+	if t.moved && err == nil && f.openWaker() == nil { // else they find out when they look
+		waker = f.waker
+	}
+	if e := f.unlock(); err == nil {
+		err = e
+	}
+	if waker != nil {
+		waker.wake()
+	}
+	for _, note := range notes {
+		f.warn(note)
+	}
+	return f.named(err)
+}
+
+// named returns an error of the system, or about the file, with the path.
+func (f *File) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	var errno syscall.Errno
+	if errors.As(err, &errno) || errors.Is(err, ErrForeign) || errors.Is(err, ErrVersion) || errors.Is(err, ErrUnsafe) {
+		return pathError(f.path, err)
+	}
+	return err
+}
+
+func (t *tx) run(change func(*tx) error) error {
+	if changed, moved := t.settle(t.now, t.f.alive); changed {
+		t.write, t.moved = true, t.moved || moved
+	}
+	if err := change(t); err != nil {
+		return err
+	}
+	if t.write {
+		if err := t.store(); err != nil {
+			return err
+		}
+	}
+	if t.limited {
+		t.f.limit = t.alg.Limit()
+	}
+	t.f.joined = t.f.joined || t.joining
+	return nil
+}
+
+// load reads the clock and the state, as of now. If the file that is locked is not the one at its path any more, as that was
+// removed or replaced, it goes over to the one that is there, or creates it.
+func (t *tx) load() error {
+	f := t.f
+	for range 100 {
+		*t = tx{f: f, now: f.clock.now()}
+		gone := f.gone(t.now)
+		if !gone {
+			if _, err := t.read(); err != nil {
+				return err
+			}
+			gone = t.retired
+		}
+		if !gone {
+			if f.lost != nil {
+				t.follow(f.lost)
+			}
+			return nil
+		}
+		if f.lost == nil {
+			f.lost = f.history()
+		}
+		if err := f.reopen(); err != nil {
+			return err
+		}
+		if err := f.h.lock(); err != nil { // it is new: nobody can have been stopped in it for long
+			return err
+		}
+	}
+	return errors.New("it is replaced again and again")
+}
+
+// gone reports whether path has another file than the one that is open, or none. It looks every lookEvery; whoever
+// removes a file by the rules says so in it, too.
+func (f *File) gone(now int64) bool {
+	if now-f.checked < int64(lookEvery) {
+		return false
+	}
+	f.checked = now
+	info, err := statPath(f.path)
+	return err != nil || info.id != f.id
+}
+
+// read finds the state in force, as of now, and returns the key in the file.
+func (t *tx) read() (key string, err error) {
+	f := t.f
+	n, err := f.h.readAt(f.page[:], 0)
+	if err != nil {
+		return "", err
+	}
+	page := f.page[:n]
+	key, intact, err := f.header(page)
+	if err != nil {
+		return "", err
+	}
+	clear(f.page[n:])
+	t.wake = binary.LittleEndian.Uint32(f.page[wakeAt:])
+	empty := !intact && allZero(page)
+	switch {
+	case empty:
+		t.note("it is empty: starting from an empty bucket")
+	case !intact:
+		t.note("its head is damaged: writing a new one")
+	}
+	if !intact {
+		t.rebuild, t.write = true, true
+	}
+	return key, t.readState(page, empty)
+}
+
+func (t *tx) readState(page []byte, empty bool) error {
+	f := t.f
+	r, side, err := newest(page)
+	t.seq, t.side = r.seq, max(side, 0)
+	switch {
+	case side < 0:
+		r.state = newState(f.clock.boot)
+		r.alg.Empty(t.now)
+		t.rebuild = true
+		if !empty {
+			t.note("both of its records are damaged: starting from an empty bucket")
+		}
+	case err != nil:
+		t.note("a record is damaged: going on from an empty bucket")
+	}
+	t.state = r.state
+	if side >= 0 && r.queueLen() > 0 {
+		if err := t.readQueue(&r); err != nil {
+			return err
+		}
+	}
+	if t.boot != f.clock.boot {
+		t.rebase(t.now, f.wall().UnixNano(), f.clock.boot)
+		t.write = true
+	}
+	switch ahead := t.bootAt - t.now; {
+	case ahead > int64(time.Second):
+		t.note("it is " + time.Duration(ahead).String() + " ahead of the clock: going on from an empty bucket")
+		t.void(t.now, f.clock.boot)
+		t.write = true
+	case ahead > 0:
+		t.now = t.bootAt
+	}
+	if err != nil {
+		t.alg.Empty(t.now) // the last update may be the one that is damaged
+		t.write = true
+	}
+	return nil
+}
+
+func (t *tx) readQueue(r *record) error {
+	f := t.f
+	if cap(f.queue) < r.queueLen() {
+		f.queue = make([]byte, 0, 2*r.queueLen())
+	}
+	b := f.queue[:r.queueLen()]
+	n, err := f.h.readAt(b, queueAt(t.side))
+	if err != nil {
+		return err
+	}
+	if r.parseQueue(b[:n]) != nil {
+		r.state.granted, r.state.waiting = nil, nil
+		t.write = true
+		t.note("its queue is damaged: those who wait ask again")
+	}
+	t.state = r.state
+	return nil
+}
+
+func (t *tx) note(what string) {
+	t.notes = append(t.notes, &DamageError{Path: t.f.path, What: what})
+}
+
+// store writes the state to the side that is not in force.
+func (t *tx) store() error {
+	f := t.f
+	t.bootAt, t.wallAt = t.now, f.wall().UnixNano()
+	if t.rebuild {
+		if err := f.h.writeAt(newPage(f.key, &t.state, t.seq+1, t.wake), 0); err != nil {
+			return err
+		}
+		t.seq, t.side, t.rebuild = t.seq+2, 1, false
+	}
+	side := 1 - t.side
+	f.queue = t.put(f.record[:], t.seq+1, f.queue[:0])
+	if len(f.queue) > 0 {
+		if err := f.h.writeAt(f.queue, queueAt(side)); err != nil {
+			return err
+		}
+	}
+	if err := f.h.writeAt(f.record[:], recordAt(side)); err != nil {
+		return err
+	}
+	t.seq, t.side, t.write, f.lost = t.seq+1, side, false, nil
+	if t.moved {
+		t.wake++
+		var b [4]byte
+		binary.LittleEndian.PutUint32(b[:], t.wake)
+		return f.h.writeAt(b[:], wakeAt)
+	}
+	return nil
+}
+
+// A history is what is known of a file that is gone.
+type history struct {
+	limit pacer.Limit
+	last  int64 // the slot of the last grant
+	any   bool
+}
+
+// reopen goes over to the file at path. Our tickets are gone: those who have one ask again.
+func (f *File) reopen() error {
+	if f.waker != nil {
+		f.waker.wake()
+		f.waker.close()
+		f.waker = nil
+	}
+	if err := f.drop(); err != nil {
+		return err
+	}
+	return f.open() // where it fails, the next call tries again
+}
+
+// history returns what the file that is open knows.
+func (f *File) history() *history {
+	n, _ := f.h.readAt(f.page[:], 0)
+	r, side, _ := newest(f.page[:n])
+	if side < 0 || r.boot != f.clock.boot {
+		return nil
+	}
+	h := &history{limit: r.alg.Limit()}
+	h.last, h.any = r.alg.Last()
+	return h
+}
+
+// follow has the state go on from that of a file that is gone: what was granted there counts as if it had emptied the
+// bucket.
+func (t *tx) follow(lost *history) {
+	if !t.limited && lost.limit != (pacer.Limit{}) {
+		t.setLimit(t.now, lost.limit)
+	}
+	if lost.any {
+		t.alg.Empty(min(lost.last, t.now))
+	}
+	t.write = true
+}
+
+// join brings the limit that was given together with the one stored, before the first grant is asked for. After that the
+// one stored holds, whatever becomes of it.
+func (t *tx) join() error {
+	f := t.f
+	given := f.opts.Limit
+	switch {
+	case !t.limited:
+		// nobody has given it a limit, or it was lost, or reset: what was last in force goes on
+		if f.limit == (pacer.Limit{}) {
+			return ErrNoLimit
+		}
+		t.setLimit(t.now, f.limit)
+		t.write = true
+	case f.joined || given == (pacer.Limit{}) || given.Equal(t.alg.Limit()):
+	default:
+		stored := t.alg.Limit()
+		holds := stored.Stricter(given)
+		if !f.warned {
+			f.warned = true
+			t.notes = append(t.notes, &ConflictError{Stored: stored, Given: given, Holds: holds})
+		}
+		if !holds.Equal(stored) {
+			t.setLimit(t.now, holds)
+			t.write, t.moved = true, true
+		}
+	}
+	t.joining = true
+	changed, moved := t.settle(t.now, f.alive)
+	t.write, t.moved = t.write || changed, t.moved || moved
+	return nil
+}
+
+// SetLimit changes the limit of the key, from now on and for those who wait: they move at once. The units in the bucket
+// stay, up to the new burst.
+func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
+	if err := limit.Validate(); err != nil {
+		return err
+	}
+	return f.update(ctx, func(t *tx) error {
+		t.setLimit(t.now, limit)
+		t.settle(t.now, f.alive)
+		t.write, t.moved, t.joining = true, true, true
+		return nil
+	})
+}
+
+// Reset forgets what was granted: the bucket is full. Those who wait stay, and keep their limit; if nobody does the
+// limit is forgotten, too.
+func (f *File) Reset(ctx context.Context) error {
+	return f.update(ctx, func(t *tx) error {
+		t.reset(t.now)
+		t.settle(t.now, f.alive)
+		t.write, t.moved = true, true
+		if !t.limited {
+			f.limit, f.joined = f.opts.Limit, false
+		}
+		return nil
+	})
+}

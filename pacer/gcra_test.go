@@ -1,0 +1,99 @@
+package pacer_test
+
+import (
+	"errors"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+func TestGCRAIsItsBytes(t *testing.T) {
+	g := pacer.NewGCRA(pacer.Per(3, time.Second).WithBurst(2))
+	for step := range int64(5) {
+		switch step {
+		case 2:
+			g.SetLimit(step, pacer.Limit{})
+		case 3:
+			g.SetLimit(step, pacer.Per(7, time.Second))
+		default:
+			g.Take(step, 2)
+		}
+		b, err := g.AppendBinary(nil)
+		if err != nil || len(b) != pacer.GCRASize {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+		var h pacer.GCRA
+		if err := h.UnmarshalBinary(b); err != nil || h != g {
+			t.Errorf("after step %d: %+v, %v; want %+v", step, h, err, g)
+		}
+	}
+	var h pacer.GCRA
+	for _, bad := range [][]byte{nil, make([]byte, pacer.GCRASize-1), make([]byte, pacer.GCRASize+1)} {
+		if h.UnmarshalBinary(bad) == nil {
+			t.Errorf("%d bytes are taken for a state", len(bad))
+		}
+	}
+	b, _ := g.AppendBinary(nil)
+	b[4*8+7] = 0x80 // a negative fraction
+	if h.UnmarshalBinary(b) == nil || h != (pacer.GCRA{}) {
+		t.Error("a negative fraction is taken for a state")
+	}
+}
+
+func TestEmptyTakesWhatIsInTheBucketAndNoMore(t *testing.T) {
+	const s = int64(time.Second)
+	g := pacer.NewGCRA(pacer.Every(time.Second).WithBurst(3))
+	g.Empty(100 * s)
+	for n, want := range map[int64]int64{1: 101, 3: 103} {
+		if at, _ := g.Slot(100*s, n); at != want*s {
+			t.Errorf("%d units after Empty are due at %v", n, time.Duration(at))
+		}
+	}
+	g.Empty(50 * s)
+	if at, _ := g.Slot(100*s, 1); at != 101*s {
+		t.Error("Empty has filled the bucket")
+	}
+	for _, void := range []pacer.Limit{{}, pacer.Unlimited()} {
+		g := pacer.NewGCRA(void)
+		g.Empty(100 * s)
+		g.SetLimit(100*s, pacer.Every(time.Second).WithBurst(3))
+		if at, ok := g.Slot(100*s, 1); at != 101*s || !ok {
+			t.Errorf("emptied at %v, the first unit is due at %v", void, time.Duration(at))
+		}
+	}
+}
+
+func TestStricterKeepsBoth(t *testing.T) {
+	for _, c := range []struct{ l, m, want pacer.Limit }{
+		{pacer.Per(10, time.Second), pacer.Per(5, time.Second), pacer.Per(5, time.Second)},
+		{pacer.Per(10, time.Second), pacer.Per(100, 10*time.Second), pacer.Per(10, time.Second)},
+		{pacer.Per(10, time.Second).WithBurst(4), pacer.Per(5, time.Second).WithBurst(9), pacer.Per(5, time.Second).WithBurst(4)},
+		{pacer.Per(10, time.Second).WithBurst(4), pacer.Per(20, time.Second).WithBurst(2), pacer.Per(10, time.Second).WithBurst(2)},
+		{pacer.Unlimited(), pacer.Per(5, time.Second), pacer.Per(5, time.Second)},
+		{pacer.Limit{}, pacer.Unlimited(), pacer.Limit{}},
+		{pacer.Limit{Events: math.MaxInt64, Per: 2}, pacer.Limit{Events: math.MaxInt64, Per: 3}, pacer.Limit{Events: math.MaxInt64, Per: 3}},
+	} {
+		if got := c.l.Stricter(c.m); !got.Equal(c.want) {
+			t.Errorf("the stricter of %v and %v is %v, want %v", c.l, c.m, got, c.want)
+		}
+		if got := c.m.Stricter(c.l); !got.Equal(c.want) {
+			t.Errorf("the stricter of %v and %v is %v, want %v", c.m, c.l, got, c.want)
+		}
+	}
+	if pacer.Per(10, time.Second).Equal(pacer.Per(10, time.Second).WithBurst(2)) {
+		t.Error("a burst of 2 is as good as one of 1")
+	}
+}
+
+func TestCheckCost(t *testing.T) {
+	l := pacer.Every(time.Second).WithBurst(2)
+	var cost *pacer.CostError
+	if l.CheckCost(2, false) != nil || l.CheckCost(3, true) != nil || pacer.Unlimited().CheckCost(9, false) != nil {
+		t.Error("a cost that can be granted is refused")
+	}
+	if !errors.As(l.CheckCost(3, false), &cost) || !errors.As(l.CheckCost(0, true), &cost) {
+		t.Error("a cost that can't be granted is accepted")
+	}
+}
