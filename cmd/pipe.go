@@ -16,8 +16,10 @@ const (
 	// together is how long what has come due may wait to be released in one write.
 	together = 500 * time.Microsecond
 	// ahead is for how long places are asked for before their slots. A wake-up that is later loses slots; after a pause no
-	// more than this is due at once.
-	ahead = 20 * time.Millisecond
+	// more than this is due at once. Stalls of some 20 ms are common where other processes want the cores.
+	ahead = 50 * time.Millisecond
+	// maxAhead bounds how many chunks are asked for before their slots: each may hold a buffer.
+	maxAhead = 200
 	// maxChunk bounds a write in bytes mode.
 	maxChunk = 32 << 10
 )
@@ -86,6 +88,6 @@ func pipeFor(p *pace, delim byte) pipe.Options {
 	}
 	opts.Ask = p.ask
 	opts.Chunk = func() int { return int(min(max(p.limit().Units(together), 1), maxChunk)) }
-	opts.Ahead = int(min(max(p.limit().Units(p.ahead)/int64(opts.Chunk()), 1), 1000))
+	opts.Ahead = int(min(max(p.limit().Units(p.ahead)/int64(opts.Chunk()), 1), maxAhead))
 	return opts
 }

@@ -59,6 +59,7 @@ type Pacer struct {
 	length int
 	turn   int64 // when the head came to the front: the slot of the grant before it, or when that one was cancelled
 	timer  Timer
+	armed  int64 // the instant that it is set to; 0 is none
 	closed bool
 	empty  chan struct{} // when draining: closed once the queue is empty
 }
@@ -206,7 +207,7 @@ func (p *Pacer) Close() {
 		p.remove(r)
 		r.end(released)
 	}
-	p.arm(0)
+	p.arm(0, 0)
 }
 
 // admit says whether n units may be asked for.
@@ -251,7 +252,10 @@ func (p *Pacer) settle(now int64) {
 		t := max(r.asked, p.turn)
 		at, ok := p.lim.Slot(t, r.n)
 		if !ok || at > now {
-			p.arm(at - now)
+			if !ok {
+				at = 0
+			}
+			p.arm(at, now)
 			return
 		}
 		p.lim.Take(t, r.n)
@@ -260,7 +264,7 @@ func (p *Pacer) settle(now int64) {
 		p.remove(r)
 		r.end(granted)
 	}
-	p.arm(0)
+	p.arm(0, 0)
 	if p.empty != nil {
 		select {
 		case <-p.empty:
@@ -270,22 +274,30 @@ func (p *Pacer) settle(now int64) {
 	}
 }
 
-// arm sets the timer to settle after d ns, or never if d is 0 or less.
-func (p *Pacer) arm(d int64) {
-	switch {
-	case d > 0:
-		if p.timer == nil {
-			p.timer = p.newTimer(p.fire)
-		}
-		p.timer.Reset(min(time.Duration(d), far))
-	case p.timer != nil:
-		p.timer.Stop()
+// arm sets the timer to settle at an instant, or never if that is 0. One that is set to it already is left alone, since to
+// set it may be a system call.
+func (p *Pacer) arm(at, now int64) {
+	if at != 0 {
+		at = min(at, now+int64(far))
 	}
+	if at == p.armed {
+		return
+	}
+	p.armed = at
+	if at == 0 {
+		p.timer.Stop()
+		return
+	}
+	if p.timer == nil {
+		p.timer = p.newTimer(p.fire)
+	}
+	p.timer.Reset(time.Duration(at - now))
 }
 
 func (p *Pacer) fire() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.armed = 0
 	p.settle(p.now())
 }
 

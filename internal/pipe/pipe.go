@@ -61,7 +61,7 @@ func Run(ctx context.Context, in *input.Input, out io.Writer, o Options) (unsent
 	if o.Ask == nil {
 		return pass(ctx, in, out)
 	}
-	pieces := make(chan piece)
+	pieces := make(chan piece, o.Ahead) // room for all that are asked for, or the cutter could not ask ahead
 	tokens := make(chan struct{}, o.Ahead)
 	stop, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
