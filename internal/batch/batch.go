@@ -112,19 +112,30 @@ const heldFor = time.Millisecond
 // lostAfter is how long jobs that were killed are waited for.
 const lostAfter = time.Second
 
-// A run is a batch that is under way.
+// A run is a batch that is under way. Up to o.Jobs workers take turns: the one that has the turn takes the next task,
+// waits for its grant and starts it. Then it passes the turn on, sees its job to the end, and comes back for another
+// turn. So a job slot is there before a grant is asked for, jobs start in order, and each only when it is known that the
+// one before could; and a job is no more than one goroutine's work.
 type run struct {
 	Options
 	ctx   context.Context // of the jobs: ends when the batch is interrupted
 	start context.Context // ends when no more may be started
 	stop  context.CancelCauseFunc
-	slots *slots
-	jobs  sync.WaitGroup
 
-	mu     sync.Mutex
-	result Result
-	ended  []seqTask // running when the batch was interrupted
-	alive  int
+	turn    chan struct{} // has an element while no worker has the turn
+	workers sync.WaitGroup
+	seq     int // of the last task; guarded by the turn
+
+	mu      sync.Mutex
+	started int  // workers; their numbers are the job slots
+	idle    int  // workers that wait for the turn
+	starved bool // whether the turn was passed on when all workers had a job
+	over    bool // whether no more is to be started
+	left    []Task
+	why     error
+	result  Result
+	ended   []seqTask // running when the batch was interrupted
+	alive   int       // jobs that have not ended
 }
 
 type seqTask struct {
@@ -134,10 +145,10 @@ type seqTask struct {
 
 // Run runs all tasks. When ctx ends, no more is started and the jobs that run are told, as o.Run does it.
 func Run(ctx context.Context, o Options) Result {
-	r := &run{Options: o, ctx: ctx, slots: newSlots(o.Jobs)}
+	r := &run{Options: o, ctx: ctx, turn: make(chan struct{}, 1)}
 	r.start, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(nil)
-	left, err := r.dispatch()
+	r.pass()
 	r.wait()
 
 	r.mu.Lock()
@@ -147,69 +158,94 @@ func Run(ctx context.Context, o Options) Result {
 		res.Err = interrupt // also when it came after the last start
 	}
 	if res.Err == nil {
-		res.Err = err
+		res.Err = r.why
 	}
 	slices.SortFunc(r.ended, func(a, b seqTask) int { return a.seq - b.seq })
 	for _, e := range r.ended {
 		res.Left = append(res.Left, e.task)
 	}
 	res.Ended, res.Lost = len(r.ended), r.alive
-	res.Left = append(res.Left, left...)
+	res.Left = append(res.Left, r.left...)
 	return res
 }
 
-// dispatch starts the tasks. It returns those that it took and did not start, and why it stopped.
-func (r *run) dispatch() (left []Task, err error) {
-	before := closed() // closed once the job before has started
-	for seq := 1; ; seq++ {
-		if err := context.Cause(r.start); err != nil {
-			return nil, err
+// pass passes the turn on, to a new worker if none waits for it and there may be one more.
+func (r *run) pass() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.idle > 0:
+	case r.started < r.Jobs:
+		r.started++
+		slot := r.started
+		r.idle++
+		r.workers.Go(func() { r.work(slot) })
+	default:
+		r.starved = true
+	}
+	r.turn <- struct{}{}
+}
+
+// work is one worker: it runs one job after another in its job slot.
+func (r *run) work(slot int) {
+	for {
+		<-r.turn
+		r.mu.Lock()
+		r.idle--
+		held := r.starved
+		r.starved = false
+		over := r.over
+		r.mu.Unlock()
+		if over {
+			r.turn <- struct{}{}
+			return
 		}
-		task, err := r.Next(r.start)
+		left, err := r.next(slot, held)
 		if err != nil {
-			return nil, err
+			r.mu.Lock()
+			r.over, r.left, r.why = true, left, err
+			r.mu.Unlock()
+			r.turn <- struct{}{}
+			return
 		}
-		slot, waited, err := r.slots.take(r.start)
-		if err != nil {
-			return []Task{task}, err
-		}
-		if err := r.pace(waited); err != nil {
-			r.slots.give(slot)
-			return []Task{task}, err
-		}
-		// Jobs start in order, and the next one only when it is known that this one could.
-		select {
-		case <-before:
-		case <-r.start.Done():
-		}
-		if err := context.Cause(r.start); err != nil {
-			r.slots.give(slot)
-			return []Task{task}, err
-		}
-		before = r.launch(seq, slot, task)
+		r.mu.Lock()
+		r.idle++
+		r.mu.Unlock()
 	}
 }
 
-// pace waits for a grant, and finds out whether it was the number of jobs that held us back.
-func (r *run) pace(waited bool) error {
+// next runs the next task. It is called with the turn, and passes it on once that has started; if it returns an error
+// nothing was started and the turn is still there. Held says that a worker had to be waited for.
+func (r *run) next(slot int, held bool) (left []Task, err error) {
+	if err := context.Cause(r.start); err != nil {
+		return nil, err
+	}
+	task, err := r.Next(r.start)
+	if err != nil {
+		return nil, err
+	}
 	asked := time.Now()
 	if err := r.Wait(r.start); err != nil {
-		return err
+		return []Task{task}, err
 	}
-	if waited && r.Held != nil && time.Since(asked) < heldFor {
+	if held && r.Held != nil && time.Since(asked) < heldFor {
 		r.Held()
 		r.Held = nil
 	}
-	return nil
+	if err := context.Cause(r.start); err != nil {
+		return []Task{task}, err
+	}
+	r.seq++
+	r.run(r.seq, slot, task)
+	return nil, nil
 }
 
-// launch runs a task in a goroutine of its own. The channel it returns is closed once the command has started.
-func (r *run) launch(seq, slot int, task Task) <-chan struct{} {
+// run runs a task to its end.
+func (r *run) run(seq, slot int, task Task) {
 	c := task.Command(seq, slot)
 	if r.Starting != nil {
 		r.Starting(c)
 	}
-	started := make(chan struct{})
 	tag := ""
 	if r.Tagged {
 		tag = c.Tag + "\t"
@@ -220,20 +256,16 @@ func (r *run) launch(seq, slot int, task Task) <-chan struct{} {
 	r.mu.Lock()
 	r.alive++
 	r.mu.Unlock()
-	r.jobs.Go(func() {
-		outcome := r.Run(r.ctx, job.Command{
-			Path: c.Path, Argv: c.Argv, Env: env, Stdout: out.Stdout(), Stderr: out.Stderr(),
-			Started: func(err error) {
-				if err != nil {
-					r.stop(&StartError{Task: task, Name: c.Argv[0], Err: err})
-				}
-				close(started)
-			},
-		})
-		r.slots.give(slot)
-		r.finish(seq, task, outcome, out.End())
+	outcome := r.Run(r.ctx, job.Command{
+		Path: c.Path, Argv: c.Argv, Env: env, Stdout: out.Stdout(), Stderr: out.Stderr(),
+		Started: func(err error) {
+			if err != nil {
+				r.stop(&StartError{Task: task, Name: c.Argv[0], Err: err})
+			}
+			r.pass()
+		},
 	})
-	return started
+	r.finish(seq, task, outcome, out.End())
 }
 
 // finish takes down how a job ended.
@@ -273,7 +305,7 @@ func (r *run) fail(err error) {
 func (r *run) wait() {
 	all := make(chan struct{})
 	go func() {
-		r.jobs.Wait()
+		r.workers.Wait()
 		close(all)
 	}()
 	select {
@@ -285,10 +317,4 @@ func (r *run) wait() {
 	case <-all:
 	case <-time.After(lostAfter):
 	}
-}
-
-func closed() <-chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
 }

@@ -92,15 +92,15 @@ func run(ctx context.Context, c Command, term TermSeq, kill <-chan struct{}) Out
 	stdout.carry()
 	stderr.carry()
 
-	gone := make(chan struct{})
-	go func() {
-		_ = cmd.Wait() // how it ended is in ProcessState
-		close(gone)
-	}()
-	select {
-	case <-gone:
-	case <-ctx.Done():
+	gone, told := make(chan struct{}), make(chan struct{})
+	watched := context.AfterFunc(ctx, func() {
+		defer close(told)
 		term.end(ctx, cmd.Process.Pid, gone, kill)
+	})
+	_ = cmd.Wait() // how it ended is in ProcessState
+	close(gone)
+	if !watched() {
+		<-told // the rest of its group is ended too
 	}
 	out.End = time.Now()
 	out.OutputErr = errors.Join(stdout.finish(), stderr.finish())
