@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -47,12 +49,20 @@ type pace struct {
 	close func()
 }
 
-// environ returns the environment of commands that go by it.
+// environ returns the environment of commands that go by it, without what is different for each.
 func (p *pace) environ() []string {
-	if p.key == "" {
-		return os.Environ()
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		switch name {
+		case "THROTTLE_SEQ", "THROTTLE_SLOT", "THROTTLE_ATTEMPT":
+			return true
+		}
+		return name == "THROTTLE_KEY" && p.key != ""
+	})
+	if p.key != "" {
+		env = append(env, "THROTTLE_KEY="+p.key)
 	}
-	return append(os.Environ(), "THROTTLE_KEY="+p.key)
+	return env
 }
 
 // open returns the pace that the flags ask for. With debt a grant may cost more than the burst.

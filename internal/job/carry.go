@@ -13,6 +13,7 @@ type carrier struct {
 	w      io.Writer
 	direct *os.File
 	r, cw  *os.File // the two ends of the pipe
+	copies bool
 	done   chan struct{}
 	err    error
 }
@@ -21,11 +22,11 @@ func newCarrier(w io.Writer) (*carrier, error) {
 	if f, ok := w.(*os.File); ok {
 		return &carrier{direct: f}, nil
 	}
-	r, cw, err := os.Pipe()
+	r, cw, err := pipe()
 	if err != nil {
 		return nil, err
 	}
-	return &carrier{w: w, r: r, cw: cw, done: make(chan struct{})}, nil
+	return &carrier{w: w, r: r, cw: cw}, nil
 }
 
 // child returns what the command writes to.
@@ -44,12 +45,20 @@ func (c *carrier) abandon() {
 	}
 }
 
-// carry starts to copy. It is called when the command has started.
+// started is called when the command has its end of the pipe.
+func (c *carrier) started() {
+	if c.direct == nil {
+		_ = c.cw.Close()
+	}
+}
+
+// carry starts to copy.
 func (c *carrier) carry() {
 	if c.direct != nil {
 		return
 	}
-	_ = c.cw.Close()
+	c.copies = true
+	c.done = make(chan struct{})
 	go func() {
 		defer close(c.done)
 		c.err = c.copy()
@@ -72,27 +81,28 @@ func (c *carrier) copy() error {
 		case errors.Is(err, io.EOF):
 			return writeErr
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return errors.Join(writeErr, c.copyRest(buf))
+			_, restErr := c.copyRest(buf)
+			return errors.Join(writeErr, restErr)
 		default:
 			return errors.Join(writeErr, err)
 		}
 	}
 }
 
-// copyRest copies what is in the pipe now, after the command has ended. A process that it left behind may hold the pipe
-// open for long; what that one still writes is not part of the job.
-func (c *carrier) copyRest(buf []byte) error {
+// copyRest copies what is in the pipe now, after the command has ended, and reports whether that was its end. A process
+// that the command has left behind may hold the pipe open for long; what that one still writes is not part of the job.
+func (c *carrier) copyRest(buf []byte) (end bool, err error) {
 	raw, err := c.r.SyscallConn()
 	if err != nil {
-		return err
+		return false, err
 	}
 	for {
 		var n int
 		if err := raw.Control(func(fd uintptr) { n = readNow(fd, buf) }); err != nil || n <= 0 {
-			return nil //nolint:nilerr // the pipe is empty or at its end
+			return n == 0, nil //nolint:nilerr // the pipe is closed or empty
 		}
 		if _, err := c.w.Write(buf[:n]); err != nil {
-			return err
+			return false, err
 		}
 	}
 }
@@ -100,10 +110,18 @@ func (c *carrier) copyRest(buf []byte) error {
 // grace is how long a command's output may take to end once the command has.
 const grace = 50 * time.Millisecond
 
-// finish waits for the copying to end, after the command has.
+// finish brings the rest, after the command has ended.
 func (c *carrier) finish() error {
 	if c.direct != nil {
 		return nil
+	}
+	if !c.copies { // the command was so quick that nobody has begun to copy
+		var buf [4 << 10]byte
+		if end, err := c.copyRest(buf[:]); end || err != nil {
+			_ = c.r.Close()
+			return err
+		}
+		c.carry()
 	}
 	timer := time.AfterFunc(grace, func() { _ = c.r.SetReadDeadline(time.Unix(1, 0)) })
 	<-c.done

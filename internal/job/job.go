@@ -7,7 +7,9 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -16,7 +18,7 @@ import (
 type Command struct {
 	Path string   // the file to execute; "" is where LookPath finds it
 	Argv []string // with the name of the command first
-	Env  []string // the whole environment, as NAME=value; nil is ours
+	Env  []string // the whole environment, as NAME=value, each name once; nil is ours
 	// Stdout and Stderr take the output. An *os.File is handed to the command itself; anything else is written to while
 	// the command runs, by one goroutine each.
 	Stdout, Stderr io.Writer
@@ -52,10 +54,18 @@ func (i *Interrupt) Error() string { return "interrupted by signal " + i.Signal.
 // *Interrupt that is the cause, or SIGTERM, then what term says; when kill is closed, SIGKILL at once. Signals go to the
 // whole process group, and are sent until no process of it is left.
 func Exec(term TermSeq, kill <-chan struct{}) Runner {
-	return func(ctx context.Context, c Command) Outcome { return run(ctx, c, term, kill) }
+	e := &executor{term: term, kill: kill, stdin: sync.OnceValues(func() (*os.File, error) { return os.Open(os.DevNull) })}
+	return e.run
 }
 
-func run(ctx context.Context, c Command, term TermSeq, kill <-chan struct{}) Outcome {
+// An executor is what the commands of a Runner have in common.
+type executor struct {
+	term  TermSeq
+	kill  <-chan struct{}
+	stdin func() (*os.File, error)
+}
+
+func (e *executor) run(ctx context.Context, c Command) Outcome {
 	started := c.Started
 	if started == nil {
 		started = func(error) {}
@@ -71,73 +81,83 @@ func run(ctx context.Context, c Command, term TermSeq, kill <-chan struct{}) Out
 		started(err)
 		return Outcome{StartErr: err}
 	}
-	path := c.Path
-	if path == "" {
-		if path, err = LookPath(c.Argv[0]); err != nil {
-			stdout.abandon()
-			stderr.abandon()
-			started(err)
-			return Outcome{StartErr: err}
-		}
-	}
-	cmd := &exec.Cmd{Path: path, Args: c.Argv, Env: c.Env, Stdout: stdout.child(), Stderr: stderr.child(), SysProcAttr: ownGroup()}
 	out := Outcome{Start: time.Now()}
-	cmd, err = start(ctx, cmd)
+	p, err := e.start(ctx, c, stdout.child(), stderr.child())
 	started(err)
 	if err != nil {
 		stdout.abandon()
 		stderr.abandon()
 		return Outcome{StartErr: err}
 	}
-	stdout.carry()
-	stderr.carry()
+	stdout.started()
+	stderr.started()
+	begun := make(chan struct{})
+	soon := time.AfterFunc(quick, func() {
+		defer close(begun)
+		stdout.carry()
+		stderr.carry()
+	})
 
 	gone, told := make(chan struct{}), make(chan struct{})
 	watched := context.AfterFunc(ctx, func() {
 		defer close(told)
-		term.end(ctx, cmd.Process.Pid, gone, kill)
+		e.term.end(ctx, p.Pid, gone, e.kill)
 	})
-	_ = cmd.Wait() // how it ended is in ProcessState
+	state, waitErr := p.Wait()
 	close(gone)
 	if !watched() {
 		<-told // the rest of its group is ended too
 	}
 	out.End = time.Now()
-	out.OutputErr = errors.Join(stdout.finish(), stderr.finish())
-	out.ExitCode, out.Signal = status(cmd.ProcessState)
+	if !soon.Stop() {
+		<-begun
+	}
+	if waitErr != nil {
+		out.ExitCode = -1
+		out.OutputErr = waitErr
+	} else {
+		out.ExitCode, out.Signal = status(state)
+	}
+	out.OutputErr = errors.Join(out.OutputErr, stdout.finish(), stderr.finish())
 	return out
 }
+
+// quick is how long a command may run before its output is copied while it runs. Most of those that are run by the
+// thousand are done by then, and what they have written is still in their pipes.
+const quick = 2 * time.Millisecond
 
 const (
 	startRetries = 50
 	startPause   = 20 * time.Millisecond
 )
 
-// start starts the command and returns the one that has started. A file that the kernel does not know how to execute is
-// a script, as for execvp(3); and a system that is short of processes for a moment is given a second.
-func start(ctx context.Context, cmd *exec.Cmd) (*exec.Cmd, error) {
-	err := cmd.Start()
+// start starts the command. A file that the kernel does not know how to execute is a script, as for execvp(3); and a
+// system that is short of processes for a moment is given a second.
+func (e *executor) start(ctx context.Context, c Command, stdout, stderr *os.File) (*os.Process, error) {
+	stdin, err := e.stdin()
+	if err != nil {
+		return nil, err
+	}
+	path := c.Path
+	if path == "" {
+		if path, err = LookPath(c.Argv[0]); err != nil {
+			return nil, err
+		}
+	}
+	attr := &os.ProcAttr{Env: c.Env, Files: []*os.File{stdin, stdout, stderr}, Sys: ownGroup()}
+	p, err := os.StartProcess(path, c.Argv, attr)
 	for i := 0; i < startRetries && errors.Is(err, syscall.EAGAIN); i++ {
 		select {
 		case <-ctx.Done():
 			return nil, err
 		case <-time.After(startPause):
 		}
-		cmd = again(cmd)
-		err = cmd.Start()
+		p, err = os.StartProcess(path, c.Argv, attr)
 	}
 	if errors.Is(err, syscall.ENOEXEC) {
-		script := again(cmd)
-		script.Path = "/bin/sh"
-		script.Args = append([]string{"sh", cmd.Path}, cmd.Args[1:]...)
-		cmd, err = script, script.Start()
+		p, err = os.StartProcess("/bin/sh", append([]string{"sh", path}, c.Argv[1:]...), attr)
 	}
-	return cmd, err
-}
-
-// again returns a command that can be started, like one whose start has failed.
-func again(cmd *exec.Cmd) *exec.Cmd {
-	return &exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Stdout: cmd.Stdout, Stderr: cmd.Stderr, SysProcAttr: cmd.SysProcAttr}
+	return p, err
 }
 
 // NotFound reports whether a start failed because there is no such command.

@@ -29,7 +29,23 @@ func status(s *os.ProcessState) (code int, sig syscall.Signal) {
 	return s.ExitCode(), 0
 }
 
-// readNow reads what is there, and returns 0 or less where nothing is.
+// pipe returns a pipe whose reading end can be waited for, and whose writing end is as a command expects it.
+func pipe() (r, w *os.File, err error) {
+	var p [2]int
+	syscall.ForkLock.RLock() // where the two can't be made close-on-exec in one step, no command may get them
+	err = makePipe(&p)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
+		return nil, nil, os.NewSyscallError("pipe", err)
+	}
+	if err := syscall.SetNonblock(p[0], true); err != nil {
+		_, _ = syscall.Close(p[0]), syscall.Close(p[1])
+		return nil, nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(p[0]), "|0"), os.NewFile(uintptr(p[1]), "|1"), nil
+}
+
+// readNow reads what is there. It returns 0 at the end, and less where nothing is there.
 func readNow(fd uintptr, buf []byte) int {
 	n, err := syscall.Read(int(fd), buf)
 	if err != nil {

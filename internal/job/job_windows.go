@@ -25,8 +25,10 @@ func groupAlive(int) bool { return false }
 
 func status(s *os.ProcessState) (code int, sig syscall.Signal) { return s.ExitCode(), 0 }
 
+func pipe() (r, w *os.File, err error) { return os.Pipe() }
+
 // readNow is for a pipe that a child of the command holds open; Windows can't read it without waiting.
-func readNow(uintptr, []byte) int { return 0 }
+func readNow(uintptr, []byte) int { return -1 }
 
 func signals() map[string]syscall.Signal {
 	return map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
