@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"syscall"
 
@@ -95,9 +96,6 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, tasks maker, 
 	for i, in := range inputs {
 		names[i] = in.Name
 	}
-	if err := o.leftover.open(std, names...); err != nil {
-		return err
-	}
 	p, err := by.open(false, std)
 	if err != nil {
 		return err
@@ -105,6 +103,12 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, tasks maker, 
 	defer p.close()
 	if p.unit == pacer.Bytes {
 		return errors.New("a rate in bytes paces a stream: for commands say how many, such as 10/s")
+	}
+	if o.dryRun {
+		o.leftover.name = "" // nothing is done, so nothing can be left
+	}
+	if err := o.leftover.open(std, names...); err != nil {
+		return err
 	}
 	sig := catch(ctx)
 	defer sig.stop()
@@ -141,19 +145,27 @@ func (o *jobOptions) batch(p *pace, next func(context.Context) (batch.Task, erro
 		Output: output.New(std.out, std.err, mode, o.keepOrder),
 		Tagged: o.tag,
 		Env:    p.environ(),
+		Ending: term.Total(),
 		Kill:   kill,
+	}
+	if f, ok := std.out.(*os.File); ok && mode == output.Ungroup {
+		b.Closed = func() bool { return hungUp(f) }
+	}
+	if most := mostJobs(); b.Jobs > most {
+		fmt.Fprintf(std.err, "throttle: --jobs %d: this process may have %d open files, enough for %s (ulimit -n)\n", b.Jobs, descriptors(), plural(most, "job"))
+		b.Jobs = most
 	}
 	if b.Jobs == 0 {
 		b.Jobs = defaultJobs(p.limit())
 		if !p.limit().IsUnlimited() {
 			b.Held = func() {
-				fmt.Fprintf(std.err, "throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job"))
+				b.Output.Note(fmt.Sprintf("throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job")))
 			}
 		}
 	}
 	if o.verbose {
 		b.Starting = func(c batch.Command) {
-			fmt.Fprintln(std.err, shellline.Quote(c.Argv))
+			b.Output.Note(shellline.Quote(c.Argv) + "\n")
 		}
 	}
 	return b
@@ -185,8 +197,10 @@ func (o *jobOptions) conclude(res batch.Result, pending string, rest source, del
 	}
 	switch {
 	case errors.Is(res.Err, io.EOF) && res.Failed > 0:
+		o.leftover.unused()
 		return exitCode(codeSomeFailed)
 	case errors.Is(res.Err, io.EOF):
+		o.leftover.unused()
 		return nil
 	}
 	code, why := codeOf(res.Err), res.Err
@@ -196,21 +210,26 @@ func (o *jobOptions) conclude(res batch.Result, pending string, rest source, del
 	case out != nil:
 		why = fmt.Errorf("output: %w", why)
 	}
-	if why != nil && res.Ended > 0 {
-		why = fmt.Errorf("%w; ended while they ran: %s", why, someNames(res.Left[:res.Ended]))
-	}
-	if why != nil && res.Lost > 0 {
-		why = fmt.Errorf("%w; killed, and not gone yet: %s", why, plural(res.Lost, "job"))
-	}
-	if why != nil || o.leftover.file != nil {
-		var left []byte
-		for _, t := range res.Left {
-			left = append(left, t.Input...)
+	for _, some := range []struct {
+		what  string
+		tasks []batch.Task
+	}{
+		{"ended while they ran", res.Ended},
+		{"their output is not complete", res.Unheard},
+		{"their output, or their end, did not come", res.Lost},
+	} {
+		if why != nil && len(some.tasks) > 0 {
+			why = fmt.Errorf("%w; %s: %s", why, some.what, someNames(some.tasks))
 		}
-		left = append(left, pending...)
-		if err := o.leftover.settle(left, rest, delim, why, "done", kill, std); err != nil {
-			return err
-		}
+	}
+	var left []byte
+	for _, t := range res.Left {
+		left = append(left, t.Input...)
+	}
+	left = append(left, pending...)
+	e := early{why: why, left: left, rest: rest, delim: delim, verb: "done", kill: kill}
+	if err := o.leftover.settle(e, std); err != nil {
+		return err
 	}
 	return exitCode(code)
 }

@@ -26,6 +26,9 @@ func synonyms() [][]string {
 
 // fromEnvironment sets each flag that was not given from THROTTLE_<FLAG>.
 func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (err error) {
+	if flags.Changed("version") || flags.Changed("help") {
+		return nil
+	}
 	given := func(name string) bool { return flags.Changed(name) }
 	decided := make(map[string]bool)
 	for _, set := range synonyms() {

@@ -35,6 +35,8 @@ func codeOf(err error) int {
 		return codeSignal + int(interrupt.Signal)
 	case errors.As(err, &start) && job.NotFound(start.Err):
 		return codeNotFound
+	case errors.As(err, &start) && job.Short(start.Err):
+		return codeFailed
 	case errors.As(err, &start):
 		return codeCannotRun
 	}

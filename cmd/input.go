@@ -39,7 +39,7 @@ func inputsOf(names []string, std streams) ([]record.Input, error) {
 	var inputs []record.Input
 	for _, name := range names {
 		if name == "-" {
-			inputs = append(inputs, record.Input{Name: "stdin", Reader: std.in})
+			inputs = append(inputs, record.Stdin(std.in))
 			continue
 		}
 		in, err := record.File(name)

@@ -9,9 +9,14 @@ import (
 const (
 	// A command that calls an API waits most of the time: a core carries many.
 	jobsPerCore = 64
-	// What we have open for a job while it starts, and what we have open anyway.
-	filesPerJob, ownFiles = 6, 32
+	// What we have open for a job, and what we have open anyway.
+	filesPerJob, ownFiles = 4, 12
+	// A thread waits for each job, and the Go runtime gives up at 10,000.
+	jobsAtAll = 9000
 )
+
+// mostJobs returns how many jobs may run at once, whatever was asked for.
+func mostJobs() int { return max(1, min(jobsAtAll, (descriptors()-ownFiles)/filesPerJob)) }
 
 // defaultJobs returns how many jobs may run at once when nobody has said. A rate needs as many as it takes, up to a cap
 // that fits the machine; without a rate a job for each core keeps the machine busy.
@@ -19,5 +24,5 @@ func defaultJobs(limit pacer.Limit) int {
 	if limit.IsUnlimited() {
 		return runtime.NumCPU()
 	}
-	return max(1, min(jobsPerCore*runtime.NumCPU(), (descriptors()-ownFiles)/filesPerJob))
+	return min(jobsPerCore*runtime.NumCPU(), mostJobs())
 }

@@ -6,20 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/internal/input"
 )
 
 // leftoverOptions say where what was read and not done goes.
 type leftoverOptions struct {
 	name string
 	file *os.File
+	made bool // whether the file was not there before
 }
 
 func (o *leftoverOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.name, "leftover", "", "when it ends early, write the input that is not done to `FILE`")
+	f.StringVar(&o.name, "leftover", "", "when it ends early, write input not done to `FILE`")
 }
 
 // open makes sure, before anything is done, that the file can be written. What is in it stays until there is something
@@ -28,10 +32,13 @@ func (o *leftoverOptions) open(std streams, inputs ...string) error {
 	if o.name == "" {
 		return nil
 	}
+	_, err := os.Lstat(o.name)
+	o.made = errors.Is(err, fs.ErrNotExist)
 	f, err := os.OpenFile(o.name, os.O_WRONLY|os.O_CREATE, 0o666)
 	if err != nil {
 		return fmt.Errorf("--leftover: %w", err)
 	}
+	o.file = f
 	info, err := f.Stat()
 	if err != nil {
 		return fmt.Errorf("--leftover: %w", err)
@@ -46,8 +53,19 @@ func (o *leftoverOptions) open(std streams, inputs ...string) error {
 			return fmt.Errorf("--leftover %q is stdin: it is written while that is read, name another file", o.name)
 		}
 	}
-	o.file = f
 	return nil
+}
+
+// unused leaves the file as it was, after a run that left nothing over.
+func (o *leftoverOptions) unused() {
+	if o.file == nil {
+		return
+	}
+	_ = o.file.Close() // nothing was written
+	if o.made {
+		_ = os.Remove(o.name)
+	}
+	o.file = nil
 }
 
 // A source still has input that nobody asked for.
@@ -56,64 +74,82 @@ type source interface {
 }
 
 const (
-	// What is taken from an input after an early end when it is kept: a producer may take time, but not for ever.
-	keptTime  = 3 * time.Second
-	keptBytes = 1 << 30
-	// Without --leftover, what was read ahead.
+	// keptTime is for how long an input that does not end is read after an early end, to be kept.
+	keptTime = 3 * time.Second
+	// aheadTime and aheadBytes are enough for what was read ahead.
 	aheadTime  = 20 * time.Millisecond
 	aheadBytes = 128 << 10
 )
 
-// settle keeps left and the rest of the input in the leftover file, or says on stderr what of it was read. verb is
-// what did not happen to it: "written", "started". Without why it's silent, and an error is all that it returns.
-func (o *leftoverOptions) settle(left []byte, rest source, delim byte, why error, verb string, kill <-chan struct{}, std streams) error {
-	ctx, cancel := context.WithTimeout(context.Background(), aheadTime)
+// An early is how a run ended early.
+type early struct {
+	why   error  // nil to be silent about it
+	left  []byte // what was taken from the input and is not done
+	rest  source // what nobody has taken
+	delim byte
+	verb  string // what did not happen to it: "written", "done"
+	kill  <-chan struct{}
+}
+
+// settle keeps what is left in the leftover file, or says on stderr what of it was read.
+func (o *leftoverOptions) settle(e early, std streams) error {
+	wait := aheadTime
 	if o.file != nil {
-		ctx, cancel = context.WithTimeout(context.Background(), keptTime)
+		wait = keptTime
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), wait)
 	defer cancel()
-	go func() {
+	go func() { // one who is in a hurry gets what is there
 		select {
-		case <-kill:
-			cancel()
+		case <-e.kill:
+			time.AfterFunc(aheadTime, cancel)
 		case <-ctx.Done():
 		}
 	}()
 	if o.file == nil {
-		ahead := bytes.NewBuffer(left)
-		if _, err := rest.Rest(ctx, ahead, aheadBytes); err != nil && why == nil {
-			return err
+		ahead := bytes.NewBuffer(e.left)
+		_, err := e.rest.Rest(ctx, ahead, aheadBytes)
+		if e.why == nil {
+			return nil
 		}
-		if why != nil {
-			fmt.Fprintf(std.err, "throttle: %v%s\n", why, describe(ahead.Bytes(), delim, verb))
+		fmt.Fprintf(std.err, "throttle: %v%s\n", e.why, describe(ahead.Bytes(), e.delim, e.verb))
+		if err != nil && !errors.Is(e.why, err) {
+			fmt.Fprintf(std.err, "throttle: %v\n", err)
 		}
 		return nil
 	}
-	n, complete, err := o.write(ctx, left, rest, delim)
+	count := &lineCounter{w: o.file, delim: e.delim}
+	complete, err := o.write(ctx, e, count)
+	if e.why != nil {
+		fmt.Fprintf(std.err, "throttle: %v; not %s: %s, in %s\n", e.why, e.verb, plural(count.lines(), "line"), o.name)
+	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("--leftover: %w", err)
-	case why != nil:
-		fmt.Fprintf(std.err, "throttle: %v; not %s: %s, in %s\n", why, verb, plural(n, "line"), o.name)
-	}
-	if !complete {
+		return fmt.Errorf("--leftover: %w: what follows in the input is not in it", err)
+	case !complete && count.open > 0:
+		fmt.Fprintf(std.err, "throttle: %s does not have all: the input had not ended, and its last line, of which %d bytes had come, was cut off\n", o.name, count.open)
+	case !complete:
 		fmt.Fprintf(std.err, "throttle: %s does not have all: the input had not ended\n", o.name)
 	}
 	return nil
 }
 
-// write replaces the content of the file.
-func (o *leftoverOptions) write(ctx context.Context, left []byte, rest source, delim byte) (lines int, complete bool, err error) {
-	if info, statErr := o.file.Stat(); statErr == nil && info.Mode().IsRegular() {
+// write replaces the content of the file. A line that has not come whole is not in it: it would be another line.
+func (o *leftoverOptions) write(ctx context.Context, e early, count *lineCounter) (complete bool, err error) {
+	info, err := o.file.Stat()
+	regular := err == nil && info.Mode().IsRegular()
+	if regular {
 		if err := o.file.Truncate(0); err != nil {
-			return 0, false, err
+			return false, err
 		}
 	}
-	count := &lineCounter{w: o.file, delim: delim}
-	if _, err = count.Write(left); err == nil {
-		complete, err = rest.Rest(ctx, count, keptBytes)
+	if _, err = count.Write(e.left); err == nil {
+		complete, err = e.rest.Rest(ctx, count, input.All)
 	}
-	return count.lines(), complete, errors.Join(err, o.file.Close())
+	if !complete && regular && count.open > 0 {
+		err = errors.Join(err, o.file.Truncate(count.size-count.open))
+	}
+	return complete, errors.Join(err, o.file.Close())
 }
 
 // A lineCounter counts what it passes on.
@@ -121,19 +157,25 @@ type lineCounter struct {
 	w     io.Writer
 	delim byte
 	ends  int
-	open  bool // whether the last line has no end
+	size  int64
+	open  int64 // the bytes behind the last end
 }
 
 func (c *lineCounter) Write(p []byte) (int, error) {
-	if len(p) > 0 {
-		c.ends += bytes.Count(p, []byte{c.delim})
-		c.open = p[len(p)-1] != c.delim
+	n, err := c.w.Write(p)
+	p = p[:n]
+	c.ends += bytes.Count(p, []byte{c.delim})
+	c.size += int64(n)
+	c.open += int64(n)
+	if end := bytes.LastIndexByte(p, c.delim); end >= 0 {
+		c.open = int64(n - end - 1)
 	}
-	return c.w.Write(p)
+	return n, err
 }
 
+// lines returns how many there are, one without an end included.
 func (c *lineCounter) lines() int {
-	if c.open {
+	if c.open > 0 {
 		return c.ends + 1
 	}
 	return c.ends

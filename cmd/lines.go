@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"regexp"
 	"strings"
 
@@ -77,6 +78,9 @@ func (o *lineOptions) maker(command []string) (*lineMaker, error) {
 		words = command[1:]
 	}
 	m.template = template.Parse(words, o.replace)
+	if found, ok := scriptOfShell(command, o.replace); ok && !o.job.shell {
+		return nil, fmt.Errorf("%s in a script for %s would be run as a part of it, whatever the line says: use --shell -- '... \"$1\" ...', which passes the line as an argument", found, command[0])
+	}
 	switch highest := max(m.template.First, m.template.Last); {
 	case highest > 1 && o.colsep == "" && o.maxArgs == 1:
 		return nil, fmt.Errorf("the command has a column {%d}: say with --colsep where a line is split, or --max-args %d for that many lines", highest, highest)
@@ -142,10 +146,8 @@ func (m *lineMaker) make(next func() (record.Record, error)) (batch.Task, error)
 	if err := m.template.Check(len(values.Args)); err != nil {
 		return batch.Task{}, fmt.Errorf("%s, %.60q: %w", task.Name, first.Text, err)
 	}
-	for _, a := range args {
-		if strings.IndexByte(a, 0) >= 0 {
-			return batch.Task{}, fmt.Errorf("%s, %.60q: an argument can't have a NUL byte; with -0 lines end with one", task.Name, a)
-		}
+	if err := noNUL(first, args...); err != nil {
+		return batch.Task{}, err
 	}
 	tag := strings.Join(values.Args, " ")
 	task.Command = func(seq, slot int) batch.Command {
@@ -155,4 +157,32 @@ func (m *lineMaker) make(next func() (record.Record, error)) (batch.Task, error)
 		return batch.Command{Path: m.path, Argv: argv, Tag: tag}
 	}
 	return task, nil
+}
+
+// noNUL returns an error if one of the arguments that were made of a record has a byte that an argument can't have.
+func noNUL(r record.Record, args ...string) error {
+	for _, a := range args {
+		if strings.IndexByte(a, 0) >= 0 {
+			return fmt.Errorf("%s, %.60q: an argument can't have a NUL byte; with -0 lines end with one", r.Where(), a)
+		}
+	}
+	return nil
+}
+
+// scriptOfShell returns the first part of the input that a command puts into the script of a shell: sh -c 'echo {}'.
+func scriptOfShell(words []string, lineString string) (found string, ok bool) {
+	switch path.Base(words[0]) {
+	case "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish":
+	default:
+		return "", false
+	}
+	for i, w := range words[1:] {
+		if !strings.HasPrefix(w, "-") {
+			return "", false
+		}
+		if !strings.HasPrefix(w, "--") && strings.Contains(w, "c") && i+2 < len(words) {
+			return template.Input(words[i+2], lineString)
+		}
+	}
+	return "", false
 }

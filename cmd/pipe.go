@@ -51,6 +51,7 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	sig := catch(ctx)
 	defer sig.stop()
 	in := input.New(inputs[0].Reader)
+	in.Finite = inputs[0].Finite
 	unsent, err := pipe.Run(sig.ctx, in, std.out, pipeFor(p, delim))
 
 	var interrupt *job.Interrupt
@@ -60,6 +61,7 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	var end error // how it ends
 	switch {
 	case err == nil:
+		o.leftover.unused()
 		return nil
 	case errors.As(err, &interrupt):
 		why, end = interrupt, exitCode(codeOf(interrupt))
@@ -71,10 +73,7 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	default:
 		why, end = fmt.Errorf("reading %s: %w", inputs[0].Name, err), exitCode(codeFailed)
 	}
-	if why == nil && o.leftover.file == nil {
-		return nil
-	}
-	if err := o.leftover.settle(unsent, in, delim, why, "written", sig.kill, std); err != nil {
+	if err := o.leftover.settle(early{why: why, left: unsent, rest: in, delim: delim, verb: "written", kill: sig.kill}, std); err != nil {
 		return err
 	}
 	return end

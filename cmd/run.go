@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -89,13 +90,16 @@ func (m commandMaker) make(next func() (record.Record, error)) (batch.Task, erro
 		if err != nil {
 			return batch.Task{}, err
 		}
+		if err := noNUL(r, r.Text); err != nil {
+			return batch.Task{}, err
+		}
 		words, err := shellline.Split(r.Text)
 		if err == nil && len(words) == 0 {
 			skipped += r.Raw
 			continue
 		}
 		if m.shell {
-			words = []string{"sh", "-c", r.Text}
+			words = []string{"sh", "-c", strings.TrimSuffix(r.Text, "\r")}
 		} else if err != nil {
 			var at *shellline.Error
 			if errors.As(err, &at) {

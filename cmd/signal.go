@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/throttle-cli/throttle/internal/job"
 )
@@ -13,20 +14,25 @@ import (
 // interrupts are the signals that end us, once they are caught.
 type interrupts struct {
 	ctx  context.Context // ended by the first, with a *job.Interrupt as its cause
-	kill <-chan struct{} // closed by the second: nothing is waited for any more
+	kill <-chan struct{} // closed by another: nothing is waited for any more
 	stop func()          // to be called when there's nothing left to interrupt
 	// release gives signals their default effect again. One that came before has ended ctx.
 	release func()
 }
 
-// catch catches SIGINT, SIGTERM and SIGHUP, except those that we were started to ignore. The third one ends the process.
+// one is how long after the first a signal is the same one: timeout(1) signals its child and then its group, and a
+// terminal that is closed tells us twice too.
+const one = 200 * time.Millisecond
+
+// catch catches SIGINT, SIGTERM, SIGHUP and SIGQUIT, except those that we were started to ignore. After another one, the
+// next ends the process.
 func catch(ctx context.Context) interrupts {
 	if ctx == nil {
 		ctx = context.Background()
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wanted []os.Signal
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP} {
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
 		if !signal.Ignored(s) {
 			wanted = append(wanted, s)
 		}
@@ -46,11 +52,18 @@ func catch(ctx context.Context) interrupts {
 		case <-done:
 			return
 		}
-		select {
-		case <-caught:
-			signal.Reset(wanted...)
-			close(kill)
-		case <-done:
+		first := time.Now()
+		for {
+			select {
+			case <-caught:
+			case <-done:
+				return
+			}
+			if time.Since(first) > one {
+				signal.Reset(wanted...)
+				close(kill)
+				return
+			}
 		}
 	}()
 	end := sync.OnceFunc(func() { close(done) })

@@ -3,12 +3,14 @@
 package batch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/job"
@@ -46,6 +48,12 @@ type Options struct {
 	Starting func(Command)
 	// Held, when set, is called once, if a start had to wait for the end of another job although its slot had come.
 	Held func()
+	// Closed, when set, is asked whether the consumer of what jobs write by themselves has closed its end, when SIGPIPE has
+	// ended one.
+	Closed func() bool
+	// Ending is how long Run takes at the most to end a command. What has not ended then waits for a consumer that does not
+	// read, and is given up.
+	Ending time.Duration
 	// Kill, when it is closed, makes Run return soon, although jobs are left that do not end.
 	Kill <-chan struct{}
 }
@@ -59,13 +67,15 @@ type Result struct {
 	Started, Failed int
 	// First is the first to fail.
 	First Failure
-	// Left are the tasks that were taken and not started, after those that were running when the batch was interrupted
-	// and did not succeed, in the order of the source.
+	// Left are the tasks that were taken and are not done, in the order of the source: those below, and those that were
+	// not started.
 	Left []Task
-	// Ended is how many of Left were running.
-	Ended int
-	// Lost is how many were still running at the end, after Kill.
-	Lost int
+	// Ended are those that were running when the batch was interrupted, and did not succeed.
+	Ended []Task
+	// Unheard are those that ran to their end, and whose output is not complete.
+	Unheard []Task
+	// Lost are those that had not ended when they were no longer waited for.
+	Lost []Task
 }
 
 // A Failure is a job that has failed.
@@ -109,7 +119,7 @@ func (e *OutputError) Unwrap() error { return e.Err }
 // heldFor is how much later than it could a start has to be to count as held.
 const heldFor = time.Millisecond
 
-// lostAfter is how long jobs that were killed are waited for.
+// lostAfter is how long jobs that were killed are waited for, and a consumer that does not read.
 const lostAfter = time.Second
 
 // A run is a batch that is under way. Up to o.Jobs workers take turns: the one that has the turn takes the next task,
@@ -134,18 +144,20 @@ type run struct {
 	left    []Task
 	why     error
 	result  Result
-	ended   []seqTask // running when the batch was interrupted
-	alive   int       // jobs that have not ended
+	undone  []undone
+	alive   map[int]Task // jobs that have not ended
 }
 
-type seqTask struct {
+// An undone task was started, or was to be, and is not done.
+type undone struct {
 	seq  int
 	task Task
+	list *[]Task // of the result; nil for one that could not be started
 }
 
 // Run runs all tasks. When ctx ends, no more is started and the jobs that run are told, as o.Run does it.
 func Run(ctx context.Context, o Options) Result {
-	r := &run{Options: o, ctx: ctx, turn: make(chan struct{}, 1)}
+	r := &run{Options: o, ctx: ctx, turn: make(chan struct{}, 1), alive: make(map[int]Task)}
 	r.start, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(nil)
 	r.pass()
@@ -160,11 +172,17 @@ func Run(ctx context.Context, o Options) Result {
 	if res.Err == nil {
 		res.Err = r.why
 	}
-	slices.SortFunc(r.ended, func(a, b seqTask) int { return a.seq - b.seq })
-	for _, e := range r.ended {
-		res.Left = append(res.Left, e.task)
+	for seq, task := range r.alive {
+		r.undone = append(r.undone, undone{seq, task, &r.result.Lost})
 	}
-	res.Ended, res.Lost = len(r.ended), r.alive
+	slices.SortFunc(r.undone, func(a, b undone) int { return a.seq - b.seq })
+	for _, u := range r.undone {
+		res.Left = append(res.Left, u.task)
+		if u.list != nil {
+			*u.list = append(*u.list, u.task)
+		}
+	}
+	res.Ended, res.Unheard, res.Lost = r.result.Ended, r.result.Unheard, r.result.Lost
 	res.Left = append(res.Left, r.left...)
 	return res
 }
@@ -250,12 +268,12 @@ func (r *run) run(seq, slot int, task Task) {
 	if r.Tagged {
 		tag = c.Tag + "\t"
 	}
+	r.mu.Lock()
+	r.alive[seq] = task
+	r.mu.Unlock()
 	out := r.Output.Job(tag)
 	env := append(r.Env[:len(r.Env):len(r.Env)],
 		"THROTTLE_SEQ="+strconv.Itoa(seq), "THROTTLE_SLOT="+strconv.Itoa(slot), "THROTTLE_ATTEMPT=1")
-	r.mu.Lock()
-	r.alive++
-	r.mu.Unlock()
 	outcome := r.Run(r.ctx, job.Command{
 		Path: c.Path, Argv: c.Argv, Env: env, Stdout: out.Stdout(), Stderr: out.Stderr(),
 		Started: func(err error) {
@@ -272,19 +290,28 @@ func (r *run) run(seq, slot int, task Task) {
 func (r *run) finish(seq int, task Task, o job.Outcome, outputErr error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.alive--
-	if err := errors.Join(o.OutputErr, outputErr, r.Output.Broken()); err != nil {
+	delete(r.alive, seq)
+	closed := o.Signal == syscall.SIGPIPE && r.Closed != nil && r.Closed()
+	if err := cmp.Or(o.OutputErr, outputErr, r.Output.Broken()); err != nil || closed {
+		if closed {
+			err = syscall.EPIPE
+		}
 		r.stop(&OutputError{err})
-		r.fail(&OutputError{fmt.Errorf("%s: the output is incomplete: %w", task.Name, err)})
+		r.fail(&OutputError{fmt.Errorf("%s: %w", task.Name, err)})
+		if closed = errors.Is(err, syscall.EPIPE); !closed {
+			r.undone = append(r.undone, undone{seq, task, &r.result.Unheard})
+			r.result.Started++
+			return
+		}
 	}
 	switch {
 	case o.StartErr != nil:
-		r.ended = append(r.ended, seqTask{seq, task}) // it has not been done
+		r.undone = append(r.undone, undone{seq, task, nil})
 		r.fail(context.Cause(r.start))
 		return
-	case o.ExitCode == 0:
+	case o.ExitCode == 0 || closed && o.Signal == syscall.SIGPIPE:
 	case context.Cause(r.ctx) != nil:
-		r.ended = append(r.ended, seqTask{seq, task})
+		r.undone = append(r.undone, undone{seq, task, &r.result.Ended})
 	default:
 		r.result.Failed++
 		if r.result.First.Seq == 0 || seq < r.result.First.Seq {
@@ -301,7 +328,8 @@ func (r *run) fail(err error) {
 	}
 }
 
-// wait waits for the jobs, unless they were killed and do not end.
+// wait waits for the jobs. Those that were interrupted, and have not ended although they were killed, or whose output
+// nobody reads, it leaves.
 func (r *run) wait() {
 	all := make(chan struct{})
 	go func() {
@@ -311,10 +339,32 @@ func (r *run) wait() {
 	select {
 	case <-all:
 		return
+	case <-r.ctx.Done():
 	case <-r.Kill:
 	}
-	select {
-	case <-all:
-	case <-time.After(lostAfter):
+	for pause, before := r.Ending+lostAfter, int64(-1); ; pause = lostAfter {
+		select {
+		case <-all:
+			return
+		case <-time.After(pause):
+		case <-r.Kill:
+			select {
+			case <-all:
+			case <-time.After(lostAfter):
+			}
+			return
+		}
+		now := r.progress()
+		if now == before {
+			return
+		}
+		before = now
 	}
+}
+
+// progress returns a number that grows when output is written and when a job ends.
+func (r *run) progress() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Output.Written() - int64(len(r.alive))
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 )
 
 // chunkSize is how much is asked of the stream at once. Two chunks are the most that is ever read ahead.
@@ -15,6 +16,9 @@ const chunkSize = 64 << 10
 
 // Input reads a stream ahead by at most two chunks. It is for one goroutine at a time.
 type Input struct {
+	// Finite is set for a stream that ends by itself, such as a regular file: Rest then goes to its end.
+	Finite bool
+
 	r       io.Reader
 	chunks  chan chunk
 	free    chan []byte
@@ -101,9 +105,31 @@ func (in *Input) readAhead() {
 	}
 }
 
-// Rest copies to w what the stream still has. It stops at the end of the stream, with complete set, or without it when
-// ctx ends, or after most bytes: a producer that never stops may not fill a disk.
+// Abandon leaves what Chunk returned to one who may still be reading it.
+func (in *Input) Abandon() {
+	if in.current != nil {
+		in.current = nil
+		in.free <- make([]byte, chunkSize)
+	}
+}
+
+// All, as a number of bytes, is all of a stream that is Finite, and much of another one: a producer that never stops may
+// not fill a disk.
+const (
+	All  = math.MaxInt64
+	much = 1 << 30
+)
+
+// Rest copies to w what the stream still has. It stops at the end of the stream, with complete set, or without it after
+// most bytes, or when ctx ends; but for All of a Finite stream ctx is not heeded.
 func (in *Input) Rest(ctx context.Context, w io.Writer, most int64) (complete bool, err error) {
+	switch {
+	case most != All:
+	case in.Finite:
+		ctx = context.WithoutCancel(ctx)
+	default:
+		most = much
+	}
 	for left := most; left > 0; {
 		if len(in.rest) == 0 {
 			switch err := in.next(ctx); {

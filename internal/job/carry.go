@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -60,13 +61,19 @@ func (c *carrier) carry() {
 	c.copies = true
 	c.done = make(chan struct{})
 	go func() {
-		defer close(c.done)
-		c.err = c.copy()
+		var behind bool
+		behind, c.err = c.copy()
+		close(c.done)
+		if behind { // a process that writes to a closed pipe would be ended
+			_ = c.r.SetReadDeadline(time.Time{})
+			_, _ = io.Copy(io.Discard, c.r)
+		}
 		_ = c.r.Close()
 	}()
 }
 
-func (c *carrier) copy() error {
+// copy copies until the end of the pipe. It reports whether one that the command has left behind still has it open.
+func (c *carrier) copy() (behind bool, err error) {
 	buf := make([]byte, bufferSize)
 	var writeErr error
 	for {
@@ -76,15 +83,15 @@ func (c *carrier) copy() error {
 		}
 		switch {
 		case errors.Is(writeErr, syscall.EPIPE): // so shall it be for the command
-			return writeErr
+			return false, writeErr
 		case err == nil: // after another failure the command is still read, so that it isn't stuck
 		case errors.Is(err, io.EOF):
-			return writeErr
+			return false, writeErr
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			_, restErr := c.copyRest(buf)
-			return errors.Join(writeErr, restErr)
+			end, restErr := c.copyRest(buf)
+			return !end, cmp.Or(writeErr, restErr)
 		default:
-			return errors.Join(writeErr, err)
+			return false, cmp.Or(writeErr, err)
 		}
 	}
 }

@@ -3,6 +3,7 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -118,7 +119,8 @@ func (e *executor) run(ctx context.Context, c Command) Outcome {
 	} else {
 		out.ExitCode, out.Signal = status(state)
 	}
-	out.OutputErr = errors.Join(out.OutputErr, stdout.finish(), stderr.finish())
+	outErr, errErr := stdout.finish(), stderr.finish()
+	out.OutputErr = cmp.Or(out.OutputErr, outErr, errErr)
 	return out
 }
 
@@ -163,6 +165,17 @@ func (e *executor) start(ctx context.Context, c Command, stdout, stderr *os.File
 // NotFound reports whether a start failed because there is no such command.
 func NotFound(err error) bool {
 	return errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist)
+}
+
+// Short reports whether a start failed for want of something, or because the arguments are too long, and not for the
+// command.
+func Short(err error) bool {
+	for _, short := range []error{syscall.E2BIG, syscall.EAGAIN, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM} {
+		if errors.Is(err, short) {
+			return true
+		}
+	}
+	return false
 }
 
 // LookPath finds the file of a command as a shell does. A relative name with a slash is used as it is.

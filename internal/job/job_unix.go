@@ -19,7 +19,16 @@ func signalGroup(pgid int, sig syscall.Signal) {
 	}
 }
 
-func groupAlive(pgid int) bool { return syscall.Kill(-pgid, 0) == nil }
+// groupAlive reports whether there are processes in the group, whose leader is gone. Where we are the init of a container
+// they become our children, and are dead for good when they are waited for.
+func groupAlive(pgid int) bool {
+	for {
+		if pid, err := syscall.Wait4(-pgid, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+			break
+		}
+	}
+	return syscall.Kill(-pgid, 0) == nil
+}
 
 func status(s *os.ProcessState) (code int, sig syscall.Signal) {
 	ws, ok := s.Sys().(syscall.WaitStatus)

@@ -56,6 +56,17 @@ func parseSignal(name string) (syscall.Signal, bool) {
 	return sig, ok
 }
 
+// Total returns how long all of it takes, with a signal before it that has the first pause too.
+func (seq TermSeq) Total() (d time.Duration) {
+	for i, step := range seq {
+		if i == 0 {
+			d += step.Pause
+		}
+		d += step.Pause
+	}
+	return d
+}
+
 // poll is how often a process group is looked at that has outlived its leader.
 const poll = 5 * time.Millisecond
 

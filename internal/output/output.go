@@ -28,10 +28,12 @@ type Sink struct {
 	disk  *disk
 	files [2]io.Writer // stdout and stderr
 
-	mu    sync.Mutex // held while writing to them, so that what belongs together stays together
-	order []*Job     // with keep: those whose turn has not gone by, in order
+	mu      sync.Mutex            // held while writing to them, so that what belongs together stays together
+	broken  atomic.Pointer[error] // why no more can be written
+	written atomic.Int64          // bytes
 
-	broken atomic.Pointer[error] // why no more can be written
+	orderMu sync.Mutex // taken after mu
+	order   []*Job     // with keep: those whose turn has not gone by, in order
 }
 
 // New returns a Sink. With keepOrder the output of jobs comes in the order of their Job calls; mode is not Ungroup then.
@@ -49,6 +51,16 @@ func (s *Sink) Broken() error {
 	return nil
 }
 
+// Written returns how many bytes were written, tags included.
+func (s *Sink) Written() int64 { return s.written.Load() }
+
+// Note writes a message to stderr, between the output of jobs.
+func (s *Sink) Note(text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, _ = io.WriteString(s.files[1], text) // there is nobody else to tell
+}
+
 // InMemory returns how many bytes of ended jobs, which wait for their turn, are in memory.
 func (s *Sink) InMemory() int64 { return s.disk.held.Load() }
 
@@ -62,9 +74,9 @@ func (s *Sink) Job(tag string) *Job {
 		}
 	}
 	if s.keep {
-		s.mu.Lock()
+		s.orderMu.Lock()
 		s.order = append(s.order, j)
-		s.mu.Unlock()
+		s.orderMu.Unlock()
 	}
 	return j
 }
@@ -102,23 +114,40 @@ func (j *Job) End() error {
 	if !s.keep {
 		return j.flush()
 	}
-	if s.order[0] != j {
+	if s.first() != j {
 		return j.hold()
 	}
 	var err error
-	for len(s.order) > 0 && s.order[0].ended {
-		if e := s.order[0].flush(); err == nil {
+	for f := j; f != nil && f.ended; f = s.next() {
+		if e := f.flush(); err == nil {
 			err = e
 		}
-		s.order[0] = nil
-		s.order = s.order[1:]
 	}
-	if len(s.order) > 0 && s.mode == LineBuffer { // what it has by now; from here on it writes itself
-		if e := s.order[0].flush(); err == nil {
+	if f := s.first(); f != nil && s.mode == LineBuffer { // what it has by now; from here on it writes itself
+		if e := f.flush(); err == nil {
 			err = e
 		}
 	}
 	return err
+}
+
+// first returns the job whose turn it is, nil if there is none.
+func (s *Sink) first() *Job {
+	s.orderMu.Lock()
+	defer s.orderMu.Unlock()
+	if len(s.order) == 0 {
+		return nil
+	}
+	return s.order[0]
+}
+
+// next ends the turn of the first job, and returns the one whose turn it is then.
+func (s *Sink) next() *Job {
+	s.orderMu.Lock()
+	s.order[0] = nil
+	s.order = s.order[1:]
+	s.orderMu.Unlock()
+	return s.first()
 }
 
 // flush writes all that is kept of the job. The sink is locked.
@@ -178,7 +207,7 @@ func (st *stream) writeLines(p []byte) (int, error) {
 	if err := s.Broken(); err != nil {
 		return 0, err
 	}
-	if s.keep && s.order[0] != st.job {
+	if s.keep && s.first() != st.job {
 		end = 0
 	}
 	if end > 0 {
@@ -213,7 +242,9 @@ func (st *stream) emit(p []byte) error {
 	if st.tag != nil {
 		p = st.tagged(p)
 	}
-	if _, err := s.files[st.to].Write(p); err != nil {
+	n, err := s.files[st.to].Write(p)
+	s.written.Add(int64(n))
+	if err != nil {
 		s.broken.Store(&err)
 		return err
 	}

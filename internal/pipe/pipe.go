@@ -132,6 +132,7 @@ func pass(ctx context.Context, in *input.Input, out io.Writer) (unsent []byte, e
 			return nil, err
 		}
 		if rest, err := w.write(ctx, data); err != nil {
+			in.Abandon() // the writer may be stuck in the middle of it
 			return bytes.Clone(rest), err
 		}
 	}

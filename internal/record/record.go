@@ -29,6 +29,17 @@ func (r Record) Where() string { return fmt.Sprintf("line %d of %s", r.Line, r.F
 type Input struct {
 	Name   string // for messages
 	Reader io.Reader
+	Finite bool // whether it ends by itself, as a regular file does
+}
+
+// Stdin returns the input that reads r, under the name of stdin.
+func Stdin(r io.Reader) Input {
+	in := Input{Name: "stdin", Reader: r}
+	if f, ok := r.(*os.File); ok {
+		info, err := f.Stat()
+		in.Finite = err == nil && info.Mode().IsRegular()
+	}
+	return in
 }
 
 // File returns the input that reads the file of that name, when its turn has come. It fails now if that can be seen to
@@ -49,7 +60,7 @@ func File(name string) (Input, error) {
 		}
 		_ = f.Close()
 	}
-	return Input{Name: name, Reader: &lazyFile{name: name}}, nil
+	return Input{Name: name, Reader: &lazyFile{name: name}, Finite: info.Mode().IsRegular()}, nil
 }
 
 // A lazyFile is opened by the first read, as opening a named pipe waits for its writer. It is closed at its end.
@@ -105,7 +116,7 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 		case errors.Is(err, io.EOF):
 			r.in = nil
 			if len(r.pending) > 0 {
-				return r.take(len(r.pending)), nil
+				return r.last(), nil
 			}
 			searched = 0
 		case context.Cause(ctx) != nil:
@@ -124,7 +135,18 @@ func (r *Reader) begin() bool {
 	next := r.inputs[0]
 	r.inputs = r.inputs[1:]
 	r.in, r.name, r.line = input.New(next.Reader), next.Name, 0
+	r.in.Finite = next.Finite
 	return true
+}
+
+// last returns the record at the end of an input, which has no delimiter. Where another input follows it's given one, so
+// that it can't grow together with the first record of that.
+func (r *Reader) last() Record {
+	rec := r.take(len(r.pending))
+	if len(r.inputs) > 0 {
+		rec.Raw += string(r.delim)
+	}
+	return rec
 }
 
 func (r *Reader) take(n int) Record {
@@ -141,10 +163,10 @@ func (r *Reader) take(n int) Record {
 	return Record{Raw: raw, Text: text, File: r.name, Line: r.line}
 }
 
-// Rest copies to w all that Next has not returned of any input. It stops when ctx ends, or after most bytes, with complete unset: a producer that never stops may not fill a
-// disk.
+// Rest copies to w all that Next has not returned of any input, as far as Rest of package input does.
 func (r *Reader) Rest(ctx context.Context, w io.Writer, most int64) (complete bool, err error) {
-	if _, err := w.Write(r.pending); err != nil {
+	out := &lastByte{w: w, last: r.delim}
+	if _, err := out.Write(r.pending); err != nil {
 		return false, err
 	}
 	r.pending = nil
@@ -152,9 +174,27 @@ func (r *Reader) Rest(ctx context.Context, w io.Writer, most int64) (complete bo
 		if r.in == nil && !r.begin() {
 			return true, nil
 		}
-		if complete, err = r.in.Rest(ctx, w, most); !complete {
+		if complete, err = r.in.Rest(ctx, out, most); !complete {
 			return false, err
 		}
 		r.in = nil
+		if out.last != r.delim && len(r.inputs) > 0 {
+			if _, err := out.Write([]byte{r.delim}); err != nil {
+				return false, err
+			}
+		}
 	}
+}
+
+// A lastByte knows the last byte that it has passed on.
+type lastByte struct {
+	w    io.Writer
+	last byte
+}
+
+func (l *lastByte) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.last = p[len(p)-1]
+	}
+	return l.w.Write(p)
 }

@@ -137,6 +137,16 @@ func Used(s, lineString string) (string, bool) {
 	return "", false
 }
 
+// Input returns the first replacement string in s that stands for some of the input, and not for a number.
+func Input(s, lineString string) (string, bool) {
+	for i := range len(s) {
+		if p, size := match(s[i:], lineString); size > 0 && (p.kind == line || p.kind == column) {
+			return s[i : i+size], true
+		}
+	}
+	return "", false
+}
+
 // Check returns an error if the command asks for a column that n columns do not have.
 func (t *Template) Check(n int) error {
 	for _, w := range t.words {
