@@ -31,7 +31,7 @@ type jobOptions struct {
 }
 
 func (o *jobOptions) addJobFlags(f *pflag.FlagSet) {
-	f.IntVarP(&o.jobs, "jobs", "j", 0, "at most `N` at once; 0: what the rate needs, up to a cap")
+	f.IntVarP(&o.jobs, "jobs", "j", 0, "at most `N` at once; 0: what the rate needs")
 	f.IntVarP(&o.jobs, "max-procs", "P", 0, "the same as --jobs")
 	f.StringVar(&o.termSeq, "term-seq", job.DefaultTermSeq, "end commands with these `SIGNALS` and pauses in ms")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the commands and run none")

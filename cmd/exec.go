@@ -16,8 +16,9 @@ func newExecCommand(std streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "exec [--key NAME] [--rate RATE] [flags] -- COMMAND [ARG]...",
 		Short: "Run one command at its slot of a shared rate",
-		Long: `Waits for one grant of a rate that all processes of this host share, in the order in which they ask, and becomes the
-command: its stdin, terminal, signals and exit code are its own.`,
+		Long: `Waits for one grant of a rate that all processes of this host share, in the
+order in which they ask, and becomes the command: its stdin, terminal, signals
+and exit code are its own.`,
 		Example: `  throttle exec --key ec2 --rate 20/s -- aws ec2 describe-instances
   throttle exec --key ec2 --max-wait 10s -- aws ec2 describe-instances`,
 		Args: func(c *cobra.Command, args []string) error {

@@ -23,7 +23,7 @@ type grantOptions struct {
 const defaultKey = "default"
 
 func (o *grantOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.maxWait, "max-wait", "", "give up at once if the slot is more than `DURATION` away")
+	f.StringVar(&o.maxWait, "max-wait", "", "give up if the slot is more than `DURATION` away")
 	f.BoolVar(&o.noWait, "no-wait", false, "give up unless the slot is now")
 	f.IntVarP(&o.conflictCode, "conflict-exit-code", "E", codeNotGranted, "exit with `CODE` when giving up")
 }

@@ -84,10 +84,14 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 		fmt.Fprintf(&b, "%s\n\n", c.Long)
 	}
 	fmt.Fprintf(&b, "%s\n\nUsage: %s\n", c.Example, c.UseLine())
+	var names []string
 	for _, sub := range c.Commands() {
 		if sub.IsAvailableCommand() {
-			fmt.Fprintf(&b, "       %s\n", sub.UseLine())
+			names = append(names, sub.Name())
 		}
+	}
+	if len(names) > 0 {
+		fmt.Fprintf(&b, "Commands: %s (throttle COMMAND --help)\n", strings.Join(names, ", "))
 	}
 	for _, g := range groups {
 		fmt.Fprintf(&b, "%s:\n", g.title)
@@ -98,10 +102,10 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 		})
 	}
 	if c.HasParent() {
-		b.WriteString("Each flag can be given as THROTTLE_<FLAG> in the environment, such as THROTTLE_RATE.\n")
+		b.WriteString("In the environment, each flag is THROTTLE_<FLAG>, such as THROTTLE_RATE.\n")
 	} else {
-		b.WriteString("Replaced in COMMAND: {} line, {.} {/} {//} {/.} parts of its path, {1} column, {#} number,\n" +
-			"{%} job slot. Each flag can be given as THROTTLE_<FLAG>. More: throttle COMMAND --help, man throttle\n")
+		b.WriteString("In COMMAND: {} line, {.} {/} {//} {/.} parts of its path, {1} column,\n" +
+			"{#} number, {%} job slot. In the environment, each flag is THROTTLE_<FLAG>.\n")
 	}
 	_, _ = io.WriteString(w, b.String()) // nobody is left to tell
 }
@@ -115,5 +119,5 @@ func flagLine(f *pflag.Flag) string {
 	if f.Value.Type() != "bool" {
 		name += " " + ValueName(f)
 	}
-	return fmt.Sprintf("  %-24s %s\n", name, f.Usage)
+	return fmt.Sprintf("  %-23s %s\n", name, f.Usage)
 }

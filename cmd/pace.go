@@ -32,8 +32,8 @@ func (o *paceOptions) addFlags(f *pflag.FlagSet) {
 }
 
 func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.key, "key", "", "share the rate with all processes that use the key `NAME`")
-	f.StringVar(&o.state, "state", "", "share it by the state file `FILE`, also with other users")
+	f.StringVar(&o.key, "key", "", "share the rate with all that use the key `NAME`")
+	f.StringVar(&o.state, "state", "", "share it by the state file `FILE`")
 }
 
 func (o *paceOptions) shared() bool { return o.key != "" || o.state != "" }

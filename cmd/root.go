@@ -49,9 +49,10 @@ func versionOf(version string) string {
 	return "unknown"
 }
 
-const example = `  producer | throttle --rate 50/s | consumer            pass lines on, 50 a second
-  cat ids | throttle --every 100ms -- aws ... --id {}   run a command for each line
-  throttle run --rate 20/s < commands.txt               run lines that are commands`
+const example = `  producer | throttle --rate 50/s | consumer           pass lines on, 50 a second
+  cat ids | throttle --every 100ms -- aws ... --id {}  run a command for each line
+  throttle run --rate 20/s < commands.txt              run lines that are commands
+  throttle exec --key ec2 --rate 20/s -- aws ...       one rate for many processes`
 
 // rootOptions are those of the two modes that have no name of their own: with a command after -- it is run for each
 // line, without one the lines are passed on.

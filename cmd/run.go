@@ -30,8 +30,9 @@ func newRunCommand(std streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run (--rate RATE | --every INTERVAL) [flags] [FILE]...",
 		Short: "Run lines that are commands",
-		Long: `Runs each line of the files, or of stdin, as a command. Words are split and quoted as in a shell; blank lines and
-comments are skipped. What only a shell can do, such as | > ; & $VAR, is an error without --shell.`,
+		Long: `Runs each line of the files, or of stdin, as a command. Words are split and
+quoted as in a shell; blank lines and comments are skipped. What only a shell
+can do, such as | > ; & $VAR, is an error without --shell.`,
 		Example: runExample,
 		RunE: func(c *cobra.Command, files []string) error {
 			return runCommands(c.Context(), o, files, std)

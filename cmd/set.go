@@ -47,9 +47,10 @@ var errNoKey = errors.New("say which: --key NAME, or --state FILE")
 func newResetCommand(std streams) *cobra.Command {
 	o := &paceOptions{}
 	c := &cobra.Command{
-		Use:     "reset NAME...",
-		Short:   "Forget what a key was granted",
-		Long:    "Forgets what a key was granted, so that its next grant is free. Those who wait keep their places; if nobody waits, the rate is forgotten too.",
+		Use:   "reset NAME...",
+		Short: "Forget what a key was granted",
+		Long: `Forgets what a key was granted, so that its next grant is free. Those who wait
+keep their places; if nobody waits, the rate is forgotten too.`,
 		Example: "  throttle reset ec2",
 		RunE:    func(c *cobra.Command, keys []string) error { return runReset(c.Context(), o, keys, std) },
 	}

@@ -32,8 +32,8 @@ func newStatusCommand(std streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [NAME]...",
 		Short: "Show keys, their rates, and who waits",
-		Long: `Shows for each key its limit, how many grants there were, when the next slot is, and who waits for how long. It takes no
-lock and waits for nobody.`,
+		Long: `Shows for each key its limit, how many grants there were, when the next slot is,
+and who waits for how long. It takes no lock and waits for nobody.`,
 		Example: `  throttle status
   throttle status --watch ec2
   throttle status --json | jq '.[] | select(.waiting != [])'`,
@@ -42,7 +42,7 @@ lock and waits for nobody.`,
 	addGroups(c, newGroup("Flags", func(f *pflag.FlagSet) {
 		f.BoolVar(&o.json, "json", false, "print JSON")
 		f.BoolVarP(&o.watch, "watch", "w", false, "show it again each second, until interrupted")
-		f.BoolVar(&o.prune, "prune", false, "remove the state of keys that nobody has used for a day")
+		f.BoolVar(&o.prune, "prune", false, "remove the state of keys not used for a day")
 		f.StringVar(&o.state, "state", "", "show the state file `FILE`")
 	}))
 	return c
