@@ -23,7 +23,13 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+	var err error
+	if args := os.Args[1:]; len(args) > 0 && args[0] == workerArg {
+		err = worker(args[1:], os.Stdin, os.Stdout)
+	} else {
+		err = run(args)
+	}
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -31,7 +37,7 @@ func main() {
 
 // sections are what can be measured, in the order of the page.
 func sections() []section {
-	return []section{pacing(), throughput(), commands(), memory(), startUp()}
+	return []section{pacing(), throughput(), commands(), shared(), memory(), startUp()}
 }
 
 // A section is a table of the page, and how its rows are measured.
@@ -54,7 +60,7 @@ type bench struct {
 
 func run(args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("run", "", "measure only the sections that match `REGEXP`: pacing, pipe, commands, memory, start-up")
+	only := flags.String("run", "", "measure only the sections that match `REGEXP`: pacing, pipe, commands, shared, memory, start-up")
 	quick := flags.Bool("quick", false, "less of everything: a first impression, not a result")
 	out := flags.String("out", "", "write the page to `FILE`")
 	if err := flags.Parse(args); err != nil {
@@ -110,21 +116,33 @@ func run(args []string) error {
 	return os.WriteFile(*out, []byte(page.String()), 0o644)
 }
 
-// build builds throttle and the empty program, both as a release is built.
-func (b *bench) build() error {
-	source := filepath.Join(b.dir, "empty.go")
-	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+// build builds throttle and the empty program.
+func (b *bench) build() (err error) {
+	if b.throttle, err = b.compile("throttle", "github.com/throttle-cli/throttle"); err != nil {
 		return err
 	}
-	b.throttle, b.empty = filepath.Join(b.dir, "throttle"), filepath.Join(b.dir, "empty")
-	for binary, pkg := range map[string]string{b.throttle: "github.com/throttle-cli/throttle", b.empty: source} {
-		build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, pkg)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if text, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("building %s: %w\n%s", pkg, err, text)
-		}
+	b.empty, err = b.program("empty", "package main\n\nfunc main() {}\n")
+	return err
+}
+
+// program builds a program of one file, and returns the binary.
+func (b *bench) program(name, source string) (binary string, err error) {
+	file := filepath.Join(b.dir, name+".go")
+	if err := os.WriteFile(file, []byte(source), 0o600); err != nil {
+		return "", err
 	}
-	return nil
+	return b.compile(name, file)
+}
+
+// compile builds a package as for a release, and returns the binary.
+func (b *bench) compile(name, pkg string) (binary string, err error) {
+	binary = filepath.Join(b.dir, name)
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", binary, pkg)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if text, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", pkg, err, text)
+	}
+	return binary, nil
 }
 
 // lines makes a file with the numbers from 1 to n, one a line, that is in the page cache and on disk.

@@ -112,3 +112,12 @@ func fromFile(f *os.File, argv ...string) (usage, error) {
 	}
 	return p.end()
 }
+
+// toEnd runs a command that has no input and whose output goes nowhere.
+func toEnd(argv ...string) (usage, error) {
+	p, err := start(nil, nil, argv...)
+	if err != nil {
+		return usage{}, err
+	}
+	return p.end()
+}

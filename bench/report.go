@@ -103,7 +103,8 @@ func peers() []peer {
 	return []peer{
 		{"pv", "apt-get install pv, or brew install pv"},
 		{"xargs", "apt-get install findutils"},
-		{"parallel", "apt-get install parallel, or brew install parallel"},
+		{"parallel", "apt-get install parallel, or brew install parallel"}, // sem comes with it
+		{"flock", "apt-get install util-linux, or brew install flock"},
 	}
 }
 

@@ -17,11 +17,7 @@ func startUp() section {
 				var wall, cpu [2]figure
 				for range runs {
 					for i, argv := range [][]string{{b.throttle, "--version"}, {b.empty}} {
-						p, err := start(nil, nil, argv...)
-						if err != nil {
-							return nil, err
-						}
-						u, err := p.end()
+						u, err := toEnd(argv...)
 						if err != nil {
 							return nil, err
 						}
