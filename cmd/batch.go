@@ -144,7 +144,7 @@ func (o *jobOptions) batch(p *pace, next func(context.Context) (batch.Task, erro
 		Jobs:   o.jobs,
 		Output: output.New(std.out, std.err, mode, o.keepOrder),
 		Tagged: o.tag,
-		Env:    p.environ(),
+		Env:    environ(p.key),
 		Ending: term.Total(),
 		Kill:   kill,
 	}

@@ -21,6 +21,8 @@ func synonyms() [][]string {
 		{"jobs", "max-procs"},
 		{"null", "delimiter"},
 		{"group", "line-buffer", "ungroup"},
+		{"key", "state"},
+		{"max-wait", "no-wait"},
 	}
 }
 
@@ -38,6 +40,10 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 			}
 		}
 	}
+	// In a job THROTTLE_KEY says what the job goes by. A rate that is named there is another one.
+	if _, job := lookup("THROTTLE_SEQ"); job && (given("rate") || given("every") || given("delay")) {
+		decided["key"] = true
+	}
 	flags.VisitAll(func(f *pflag.Flag) {
 		if f.Changed || decided[f.Name] || err != nil || f.Name == "help" || f.Name == "version" {
 			return
@@ -53,4 +59,10 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 		_ = flags.SetAnnotation(f.Name, fromEnv, []string{name})
 	})
 	return err
+}
+
+// givenHere reports whether a flag was given on the command line.
+func givenHere(flags *pflag.FlagSet, name string) bool {
+	f := flags.Lookup(name)
+	return f != nil && f.Changed && f.Annotations[fromEnv] == nil
 }

@@ -3,7 +3,6 @@ package cmd
 import (
 	"context"
 	"errors"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -57,9 +56,6 @@ func runExec(ctx context.Context, o *grantOptions, command []string, std streams
 	if errors.As(context.Cause(sig.ctx), &interrupt) {
 		return exitCode(codeOf(interrupt))
 	}
-	env := append(os.Environ(), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
-	if g.Key != "" {
-		env = append(env, "THROTTLE_KEY="+g.Key)
-	}
+	env := append(environ(g.Key), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
 	return become(path, command, env, std)
 }

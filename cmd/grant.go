@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/pacer"
 )
 
 // grantOptions are those of the commands that wait for one grant of a shared limit.
@@ -35,6 +37,7 @@ type grant struct {
 	OnBoot  time.Duration // the slot, on the clock that counts from the boot of the host
 	Waited  time.Duration
 	Granted bool
+	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
 }
 
@@ -67,38 +70,47 @@ func (o *grantOptions) take(ctx context.Context, n int, std streams) (grant, err
 	if !o.pace.shared() {
 		o.pace.key = defaultKey
 	}
-	limit, _, err := o.pace.limit.optional()
+	limit, unit, err := o.pace.limit.optional()
 	if err != nil {
 		return grant{}, err
 	}
-	f, err := o.pace.adopt(lockfile.Options{Limit: limit}, std)
+	f, err := o.pace.adopt(lockfile.Options{Limit: limit, Bytes: unit == pacer.Bytes}, std)
 	if err != nil {
 		return grant{}, err
 	}
-	defer f.Close() //nolint:errcheck // a place is given back by the end of the process too
 	start := time.Now()
 	g, err := wait(ctx, f, n, patience)
 	g.Key, g.Waited = o.pace.key, time.Since(start)
+	if g.Locked {
+		return g, nil // to close the file would need its lock
+	}
+	_ = f.Close() // a place is given back by the end of the process too
 	if err != nil {
 		return g, o.pace.explain(err)
 	}
 	return g, nil
 }
 
+// lockPatience is how long --no-wait waits for the lock of the state, which takes microseconds.
+const lockPatience = time.Second
+
 // wait waits for a grant of n units, if that takes no longer than patience.
 func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) (grant, error) {
 	within := patience
 	if patience < 0 {
 		within = 1<<63 - 1
-	} else if patience > 0 { // what others do may move the slot away
+	} else { // what others do may move the slot away, or keep the lock
 		var stop context.CancelFunc
-		ctx, stop = context.WithTimeoutCause(ctx, patience, errTooLong)
+		ctx, stop = context.WithTimeoutCause(ctx, cmp.Or(patience, lockPatience), errTooLong)
 		defer stop()
 	}
 	r, err := f.ReserveWithin(ctx, n, within)
 	var late *lockfile.LateError
-	if errors.As(err, &late) {
+	switch {
+	case errors.As(err, &late):
 		return grant{Slot: late.Slot, Retry: late.Wait}, nil
+	case errors.Is(err, errTooLong):
+		return grant{Retry: -1, Locked: true}, nil
 	}
 	if err != nil {
 		return grant{}, err
@@ -117,13 +129,23 @@ var errTooLong = errors.New("the slot was moved away")
 func (o *grantOptions) refused(g grant, std streams) error {
 	when := "there is no slot: the limit allows no events"
 	switch {
+	case g.Locked:
+		when = "the lock of its state was not free: is a process stopped that holds it?"
 	case !g.Slot.IsZero():
-		when = fmt.Sprintf("the slot would be at %s, in %s", g.Slot.Format("15:04:05.000"), round(g.Retry))
+		when = fmt.Sprintf("the slot would be at %s, in %s", g.Slot.Format(clockFormat(g.Slot, time.Now())), round(g.Retry))
 	case g.Retry < 0:
 		when = "the slot did not come in time"
 	}
 	fmt.Fprintf(std.err, "throttle: %s: not granted: %s\n", o.pace.name(), when)
 	return exitCode(o.conflictCode)
+}
+
+// clockFormat is how a time is shown: with the date, where that is not today.
+func clockFormat(t, now time.Time) string {
+	if t.YearDay() == now.YearDay() && t.Year() == now.Year() {
+		return "15:04:05.000"
+	}
+	return "2006-01-02 15:04:05"
 }
 
 // round returns a duration as people read it.

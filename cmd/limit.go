@@ -9,6 +9,9 @@ import (
 	"github.com/throttle-cli/throttle/pacer"
 )
 
+// noBurst is the burst of those who say none.
+const noBurst = -1
+
 // limitOptions are the flags that say what the limit is.
 type limitOptions struct {
 	rates []string
@@ -20,7 +23,7 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 	f.StringArrayVarP(&o.rates, "rate", "r", nil, "`N/UNIT` such as 50/s, 100/m, 2/10s, 1MiB/s, or inf")
 	f.StringVar(&o.every, "every", "", "one each `INTERVAL` such as 100ms or 1.5s")
 	f.StringVar(&o.every, "delay", "", "the same as --every")
-	f.Int64Var(&o.burst, "burst", 1, "grant up to `N` at once after idle time")
+	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time; otherwise 1")
 	_ = f.MarkHidden("delay")
 }
 
@@ -30,6 +33,9 @@ func (o *limitOptions) given() bool { return len(o.rates) > 0 || o.every != "" }
 // optional is limit where there may be none: then it returns the zero Limit.
 func (o *limitOptions) optional() (pacer.Limit, pacer.Unit, error) {
 	if !o.given() {
+		if o.burst != noBurst {
+			return pacer.Limit{}, pacer.Events, errors.New("--burst goes with a rate: throttle set changes it alone")
+		}
 		return pacer.Limit{}, pacer.Events, nil
 	}
 	return o.limit()
@@ -52,11 +58,18 @@ func (o *limitOptions) limit() (pacer.Limit, pacer.Unit, error) {
 	default:
 		return l, unit, errors.New("no rate is given: say --rate N/UNIT such as --rate 10/s, or --every 100ms, or --rate inf for no limit")
 	}
+	if err == nil {
+		err = o.checkBurst()
+	}
 	if err != nil {
 		return l, unit, err
 	}
-	if o.burst < 1 {
-		return l, unit, fmt.Errorf("--burst %d: a burst is 1 or more", o.burst)
+	return l.WithBurst(max(o.burst, 0)), unit, nil // 0 is 1
+}
+
+func (o *limitOptions) checkBurst() error {
+	if o.burst < 1 && o.burst != noBurst {
+		return fmt.Errorf("--burst %d: a burst is 1 or more", o.burst)
 	}
-	return l.WithBurst(o.burst), unit, nil
+	return nil
 }

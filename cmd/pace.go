@@ -32,9 +32,26 @@ func (o *paceOptions) addFlags(f *pflag.FlagSet) {
 }
 
 func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.key, "key", "", "share the rate with all that use the key `NAME`")
-	f.StringVar(&o.state, "state", "", "share it by the state file `FILE`")
+	f.Var((*name)(&o.key), "key", "share the rate with all that use the key `NAME`")
+	f.Var((*name)(&o.state), "state", "share it by the state file `FILE`")
 }
+
+// A name is the value of a flag that can't be empty: an empty variable of a script must not name another key.
+type name string
+
+func (n *name) String() string { return string(*n) }
+
+// Set is that of pflag.Value.
+func (n *name) Set(s string) error {
+	if s == "" {
+		return errors.New("it is empty")
+	}
+	*n = name(s)
+	return nil
+}
+
+// Type is that of pflag.Value.
+func (*name) Type() string { return "string" }
 
 func (o *paceOptions) shared() bool { return o.key != "" || o.state != "" }
 
@@ -49,18 +66,18 @@ type pace struct {
 	close func()
 }
 
-// environ returns the environment of commands that go by it, without what is different for each.
-func (p *pace) environ() []string {
+// environ returns the environment of commands that go by a key, or by none, without what is different for each.
+func environ(key string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
 		case "THROTTLE_SEQ", "THROTTLE_SLOT", "THROTTLE_ATTEMPT":
 			return true
 		}
-		return name == "THROTTLE_KEY" && p.key != ""
+		return name == "THROTTLE_KEY"
 	})
-	if p.key != "" {
-		env = append(env, "THROTTLE_KEY="+p.key)
+	if key != "" {
+		env = append(env, "THROTTLE_KEY="+key)
 	}
 	return env
 }
@@ -94,7 +111,7 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 }
 
 func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, std streams) (*pace, error) {
-	f, err := o.adopt(lockfile.Options{Limit: limit, Debt: debt}, std)
+	f, err := o.adopt(lockfile.Options{Limit: limit, Bytes: unit == pacer.Bytes, Debt: debt}, std)
 	if err != nil {
 		return nil, err
 	}
@@ -102,6 +119,9 @@ func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, 
 		if s, err := f.Status(); err != nil || !s.Limited {
 			return nil, errors.Join(err, o.noLimit())
 		}
+	}
+	if f.Bytes() {
+		unit = pacer.Bytes
 	}
 	return &pace{
 		wait:  f.Wait,
@@ -152,11 +172,27 @@ func (o *paceOptions) path() (string, error) {
 // adopt opens the shared state for one who takes the limit that is stored where none is given.
 func (o *paceOptions) adopt(opts lockfile.Options, std streams) (*lockfile.File, error) {
 	opts.MustExist = opts.Limit == (pacer.Limit{})
+	if !opts.MustExist && o.limit.burst == noBurst { // what isn't said is as it is
+		opts.Limit.Burst = o.storedBurst()
+	}
 	f, err := o.file(opts, std)
 	if opts.MustExist && errors.Is(err, fs.ErrNotExist) {
 		return nil, o.noLimit()
 	}
 	return f, err
+}
+
+// storedBurst returns the burst that is stored, 0 if there is none.
+func (o *paceOptions) storedBurst() int64 {
+	path, err := o.path()
+	if err != nil {
+		return 0
+	}
+	s, err := lockfile.Read(path)
+	if err != nil { // opening it will say so
+		return 0
+	}
+	return s.Limit.Burst
 }
 
 // file opens the shared state. What there is to warn of goes to stderr.
@@ -174,7 +210,7 @@ func (o *paceOptions) file(opts lockfile.Options, std streams) (*lockfile.File, 
 	opts.Warn = func(err error) {
 		var conflict *lockfile.ConflictError
 		if errors.As(err, &conflict) {
-			err = fmt.Errorf("%s has the limit %v, and %v is given: the stricter holds, %v (throttle set %s --rate ... changes it)",
+			err = fmt.Errorf("%s has the limit %v, and %v is given: the stricter holds, %v (throttle set %s --rate ... changes it, where no other rate is given)",
 				o.name(), conflict.Stored, conflict.Given, conflict.Holds, o.flags())
 		}
 		fmt.Fprintf(std.err, "throttle: warning: %v\n", err)
@@ -193,6 +229,8 @@ func (o *paceOptions) explain(err error) error {
 		return fmt.Errorf("%w\nit is left alone: name another file, or remove it", err)
 	case errors.Is(err, lockfile.ErrVersion):
 		return fmt.Errorf("%w\nuse that version, or remove the file", err)
+	case errors.Is(err, lockfile.ErrUnit):
+		return fmt.Errorf("%s: %w: name a rate of the same kind, or another key", o.name(), err)
 	case errors.Is(err, lockfile.ErrNoLimit):
 		return o.noLimit()
 	}

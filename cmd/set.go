@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/pacer"
 )
 
 // lockTime is how long set and reset wait for the lock of a state file.
@@ -33,11 +34,26 @@ func runSet(ctx context.Context, o *paceOptions, std streams) error {
 	if !o.shared() {
 		return errNoKey
 	}
-	limit, _, err := o.limit.limit()
+	if !o.limit.given() && o.limit.burst != noBurst {
+		if err := o.limit.checkBurst(); err != nil {
+			return err
+		}
+		return o.change(ctx, lockfile.Options{MustExist: true}, std, func(ctx context.Context, f *lockfile.File) error {
+			s, err := f.Status()
+			if err != nil || !s.Limited {
+				return errors.Join(err, o.noLimit())
+			}
+			return f.SetLimit(ctx, s.Limit.WithBurst(o.limit.burst))
+		})
+	}
+	limit, unit, err := o.limit.limit()
 	if err != nil {
 		return err
 	}
-	return o.change(ctx, lockfile.Options{}, std, func(ctx context.Context, f *lockfile.File) error {
+	if o.limit.burst == noBurst {
+		limit.Burst = o.storedBurst()
+	}
+	return o.change(ctx, lockfile.Options{Bytes: unit == pacer.Bytes}, std, func(ctx context.Context, f *lockfile.File) error {
 		return f.SetLimit(ctx, limit)
 	})
 }
@@ -52,7 +68,12 @@ func newResetCommand(std streams) *cobra.Command {
 		Long: `Forgets what a key was granted, so that its next grant is free. Those who wait
 keep their places; if nobody waits, the rate is forgotten too.`,
 		Example: "  throttle reset ec2",
-		RunE:    func(c *cobra.Command, keys []string) error { return runReset(c.Context(), o, keys, std) },
+		RunE: func(c *cobra.Command, keys []string) error {
+			if len(keys) > 0 && !givenHere(c.Flags(), "key") && !givenHere(c.Flags(), "state") {
+				o.key, o.state = "", "" // the environment names one for those who name none
+			}
+			return runReset(c.Context(), o, keys, std)
+		},
 	}
 	addGroups(c, newGroup("Which", o.addKeyFlags))
 	return c
@@ -95,5 +116,5 @@ func (o *paceOptions) change(ctx context.Context, opts lockfile.Options, std str
 	}
 	ctx, stop := context.WithTimeoutCause(ctx, lockTime, fmt.Errorf("%s: its lock was not free for %v: is a process stopped that holds it?", o.name(), lockTime))
 	defer stop()
-	return do(ctx, f)
+	return o.explain(do(ctx, f))
 }

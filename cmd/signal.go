@@ -68,7 +68,8 @@ func catch(ctx context.Context) interrupts {
 	}()
 	end := sync.OnceFunc(func() { close(done) })
 	release := func() {
-		signal.Reset(append(wanted, syscall.SIGPIPE)...)
+		signal.Stop(caught) // Reset would lose one that is on its way
+		signal.Stop(broken)
 		end()
 		<-finished
 		select {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -37,7 +38,12 @@ and who waits for how long. It takes no lock and waits for nobody.`,
 		Example: `  throttle status
   throttle status --watch ec2
   throttle status --json | jq '.[] | select(.waiting != [])'`,
-		RunE: func(c *cobra.Command, keys []string) error { return runStatus(c.Context(), o, keys, std) },
+		RunE: func(c *cobra.Command, keys []string) error {
+			if (len(keys) > 0 || o.prune) && !givenHere(c.Flags(), "state") {
+				o.state = "" // the environment names one for those who name none
+			}
+			return runStatus(c.Context(), o, keys, std)
+		},
 	}
 	addGroups(c, newGroup("Flags", func(f *pflag.FlagSet) {
 		f.BoolVar(&o.json, "json", false, "print JSON")
@@ -88,8 +94,14 @@ func runStatus(ctx context.Context, o *statusOptions, keys []string, std streams
 		if err == nil {
 			_, err = io.WriteString(std.out, b.String())
 		}
-		if err != nil || !o.watch {
+		if err != nil {
 			return err
+		}
+		if !o.watch {
+			if slices.ContainsFunc(all, func(s keyStatus) bool { return s.err != nil }) {
+				return exitCode(codeFailed) // the table says why
+			}
+			return nil
 		}
 		select {
 		case <-time.After(watchEvery):
@@ -133,7 +145,7 @@ func (o *statusOptions) read(keys []string) ([]keyStatus, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("no state of key %q in %s", key, dir)
 		}
-		s.Key = key
+		s.Key, s.Path = key, lockfile.PathOf(dir, key)
 		all = append(all, keyStatus{s, err})
 	}
 	if len(keys) > 0 {
@@ -151,6 +163,7 @@ func (o *statusOptions) read(keys []string) ([]keyStatus, error) {
 		s.Path = path
 		all = append(all, keyStatus{s, err})
 	}
+	slices.SortStableFunc(all, func(a, b keyStatus) int { return strings.Compare(a.Key, b.Key) })
 	return all, nil
 }
 
@@ -171,6 +184,9 @@ func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
 		limit := "none"
 		if s.Limited {
 			limit = s.Limit.String()
+			if s.Bytes {
+				limit = "bytes " + limit
+			}
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(s.Key, s.Path), limit, s.Grants, len(s.Waiting), in(s.Next, now), ago(s.Last, now)) //nolint:errcheck // likewise
 		for i, p := range s.Waiting {
@@ -237,6 +253,7 @@ type (
 		Events int64       `json:"events"`
 		Per    json.Number `json:"per_s"` // 0: no limit
 		Burst  int64       `json:"burst"`
+		Unit   string      `json:"unit"` // "events" or "bytes"
 	}
 	jsonWaiter struct {
 		PID   int     `json:"pid"`
@@ -254,7 +271,10 @@ func writeStatusJSON(b *strings.Builder, all []keyStatus) error {
 			j.Error = s.err.Error()
 		}
 		if s.Limited {
-			j.Limit = &jsonLimit{Text: s.Limit.String(), Events: s.Limit.Events, Per: seconds(s.Limit.Per), Burst: max(s.Limit.Burst, 1)}
+			j.Limit = &jsonLimit{Text: s.Limit.String(), Events: s.Limit.Events, Per: seconds(s.Limit.Per), Burst: max(s.Limit.Burst, 1), Unit: "events"}
+			if s.Bytes {
+				j.Limit.Unit = "bytes"
+			}
 		}
 		for _, w := range s.Waiting {
 			j.Waiting = append(j.Waiting, jsonWaiter{PID: w.PID, Cost: w.Cost, Since: *jsonTime(w.Since), Slot: jsonTime(w.Slot)})

@@ -26,7 +26,7 @@ func newWaitCommand(std streams) *cobra.Command {
 		Short: "Wait for a grant of a shared rate",
 		Long: `Waits for one grant of a rate that all processes of this host share, in the
 order in which they ask.`,
-		Example: `  while read -r id; do throttle wait --key ec2 --rate 5/s; aws "$id"; done < ids
+		Example: `  while read -r id; do throttle wait --key ec2; aws ... "$id"; done < ids
   throttle wait --key ec2 --no-wait || echo "later"`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error { return runWait(c.Context(), o, std) },

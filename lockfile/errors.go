@@ -18,6 +18,8 @@ var (
 	ErrUnsafe = errors.New("not safe to use")
 	// ErrNoLimit says that no limit was given and the file has none.
 	ErrNoLimit = errors.New("no limit is stored, and none was given")
+	// ErrUnit says that the limit given counts bytes and the one stored something else, or the other way round.
+	ErrUnit = errors.New("one counts bytes, and the other does not")
 	// ErrFull says that there is no room for one more to wait.
 	ErrFull = fmt.Errorf("the queue is full: %d wait", queueMost)
 	// ErrClosed says that the File was closed, or the reservation cancelled.

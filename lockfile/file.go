@@ -31,6 +31,9 @@ type Options struct {
 	// a grant, and Warn gets a *ConflictError. The zero Limit adopts the one stored; if there is none, asking for a grant
 	// is ErrNoLimit.
 	Limit pacer.Limit
+	// Bytes says that Limit, or that of SetLimit, counts bytes. It is stored with a limit, and one that counts something else
+	// is ErrUnit.
+	Bytes bool
 	// Debt lets a grant cost more than the burst, as pacer.WithDebt does.
 	Debt bool
 	// Shared is for a file that several users share. It may belong to anybody and be writable by its group, but not by all.
@@ -115,6 +118,7 @@ func Open(path, key string, o Options) (*File, error) {
 	if err := f.open(); err != nil {
 		return nil, pathError(path, err)
 	}
+	f.opts.MustExist = false // one that is removed from now on is made again: those who wait go on in it
 	n, err := f.h.readAt(f.page[:], 0)
 	if err == nil {
 		_, _, err = f.header(f.page[:n])
@@ -185,8 +189,13 @@ func safe(info fileInfo, path string, shared bool) error {
 	case info.perm&(group|others) != 0:
 		return unsafeError("others may write to it")
 	}
+	return safeDir(path)
+}
+
+// safeDir says whether the directory of a file is one in which nobody else can put another one in its place.
+func safeDir(path string) error {
+	const others, sticky = 0o002, 0o1000
 	dir, err := statPath(filepath.Dir(path) + "/.")
-	const sticky = 0o1000
 	switch {
 	case err != nil:
 		return err
@@ -203,8 +212,13 @@ func (f *File) create() error {
 	perm := fs.FileMode(0o600)
 	if f.opts.Shared {
 		perm = 0o660
-	} else if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
-		return err
+	} else {
+		if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+			return err
+		}
+		if err := safeDir(f.path); err != nil { // before a file of ours is in the way of its owner
+			return err
+		}
 	}
 	now, wall := f.clock.now(), f.wall().UnixNano()
 	temp := fmt.Sprintf("%s.%d-%d%s", f.path, os.Getpid(), now, tempSuffix)
@@ -421,6 +435,12 @@ func pathError(path string, err error) error {
 		return err
 	}
 	return &fs.PathError{Op: "state", Path: path, Err: err}
+}
+
+// Bytes reports whether the limit that is stored counts bytes. It takes no lock.
+func (f *File) Bytes() bool {
+	s, err := f.Status()
+	return err == nil && s.Limited && s.Bytes
 }
 
 // Limit returns the limit in force, as of the last look at the file, or else the one given to Open.

@@ -96,6 +96,7 @@ type record struct {
 const (
 	flagLimited = 1
 	flagRetired = 2
+	flagBytes   = 4
 )
 
 // algGCRA says which arithmetic the state of the limit is for.
@@ -132,6 +133,9 @@ func (s *state) put(b []byte, seq uint64, queue []byte) []byte {
 	if s.retired {
 		flags |= flagRetired
 	}
+	if s.bytes {
+		flags |= flagBytes
+	}
 	binary.LittleEndian.PutUint32(b[rFlags:], flags)
 	binary.LittleEndian.PutUint32(b[rAlg:], algGCRA)
 	_, _ = s.alg.AppendBinary(b[rGCRA:rGCRA]) // never fails
@@ -159,7 +163,7 @@ func (r *record) parse(b []byte) error {
 	granted, waiting := binary.LittleEndian.Uint32(b[rGranted:]), binary.LittleEndian.Uint32(b[rWaiting:])
 	switch {
 	case binary.LittleEndian.Uint32(b[rSum:]) != checksum(b[rQueueSum:]),
-		flags&^(flagLimited|flagRetired) != 0,
+		flags&^(flagLimited|flagRetired|flagBytes) != 0,
 		binary.LittleEndian.Uint32(b[rAlg:]) != algGCRA,
 		granted > queueMost || waiting > queueMost || granted+waiting > queueMost,
 		!allZero(b[rNext+8:rGranted]) || !allZero(b[rEnd:]):
@@ -169,7 +173,7 @@ func (r *record) parse(b []byte) error {
 	if r.alg.UnmarshalBinary(b[rGCRA:rBoot]) != nil {
 		return errDamaged
 	}
-	r.limited, r.retired = flags&flagLimited != 0, flags&flagRetired != 0
+	r.limited, r.retired, r.bytes = flags&flagLimited != 0, flags&flagRetired != 0, flags&flagBytes != 0
 	copy(r.boot[:], b[rBoot:])
 	r.bootAt, r.wallAt = int64(binary.LittleEndian.Uint64(b[rBootAt:])), int64(binary.LittleEndian.Uint64(b[rWallAt:]))
 	r.swept, r.cursor = int64(binary.LittleEndian.Uint64(b[rSwept:])), binary.LittleEndian.Uint64(b[rCursor:])

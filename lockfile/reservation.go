@@ -184,9 +184,10 @@ func (r *Reservation) Wait(ctx context.Context) error {
 		case cancelled:
 			return ErrClosed
 		}
+		ahead := s.some && s.slot > r.f.clock.now()
 		err := r.f.sleep(ctx, s)
 		if err == nil {
-			err = r.look(ctx)
+			err = r.look(ctx, ahead)
 		}
 		if err != nil {
 			if !r.Cancel() && r.now().phase == granted {
@@ -203,8 +204,13 @@ func (r *Reservation) now() standing {
 	return r.standing
 }
 
-// look finds out how things stand, and collects the grant if it is one.
-func (r *Reservation) look(ctx context.Context) error {
+// stale is how long after its slot one who slept may wake up. One who wakes later was stopped, or the host suspended, and
+// maybe all who waited with it: that they all go at once is what a limit is there to prevent.
+const stale = time.Second
+
+// look finds out how things stand, and collects the grant if it is one. One who slept, when the slot was still ahead, and
+// overslept it has lost it and asks again.
+func (r *Reservation) look(ctx context.Context, slept bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phase != waiting {
@@ -213,8 +219,12 @@ func (r *Reservation) look(ctx context.Context) error {
 	var s standing
 	err := r.f.update(ctx, func(t *tx) (err error) {
 		if at, ok := t.collect(r.ticket); ok {
-			s = standing{phase: granted, slot: at, some: true}
 			t.write, t.left = true, r.ticket
+			if slept && t.now-at > int64(stale) {
+				s, err = t.ask(r.n)
+				return err
+			}
+			s = standing{phase: granted, slot: at, some: true}
 			return nil
 		}
 		if i, ok := find(t.waiting, r.ticket); ok && r.f.owns(r.ticket) {
@@ -286,7 +296,7 @@ func (r *Reservation) SinceBoot() time.Duration {
 func (r *Reservation) at() (int64, bool) {
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
-	_ = r.look(ctx) // what was known before is good enough
+	_ = r.look(ctx, false) // what was known before is good enough
 	s := r.now()
 	return s.slot, s.some
 }

@@ -13,6 +13,7 @@ import (
 // more.
 type state struct {
 	limited bool // whether alg has a limit: a file that was never given one has none
+	bytes   bool // whether the limit counts bytes
 	retired bool // the file is being removed: there is another one, or there will be
 	alg     pacer.GCRA
 	boot    [16]byte // the boot of the host that the times below belong to

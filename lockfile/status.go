@@ -12,6 +12,7 @@ type Status struct {
 	Key     string // empty for a file that has none
 	Limited bool   // whether a limit is stored
 	Limit   pacer.Limit
+	Bytes   bool      // whether it counts bytes
 	Grants  uint64    // how many there have been since the file was made, or reset
 	Last    time.Time // the slot of the last grant; zero if there has been none, or it is not known as the host was booted
 	Next    time.Time // when a unit asked for now would be due; zero if there is no slot
@@ -93,7 +94,7 @@ func inspect(h handle, path string, hooks hooks) (Status, error) {
 }
 
 func (f *File) status(t *tx, key string, updated int64) Status {
-	s := Status{Path: f.path, Key: key, Limited: t.limited, Limit: t.alg.Limit(), Grants: t.grants}
+	s := Status{Path: f.path, Key: key, Limited: t.limited, Limit: t.alg.Limit(), Bytes: t.bytes, Grants: t.grants}
 	if updated != 0 {
 		s.Updated = time.Unix(0, updated)
 	}

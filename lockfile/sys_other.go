@@ -9,6 +9,7 @@ type handle int
 const noHandle handle = -1
 
 type fileInfo struct {
+	links   uint64
 	id      fileID
 	regular bool
 	owner   uint32

@@ -19,6 +19,7 @@ const noHandle handle = -1
 // A fileInfo is what matters of a file's attributes.
 type fileInfo struct {
 	id      fileID
+	links   uint64 // 0: it was removed
 	regular bool
 	owner   uint32
 	perm    fs.FileMode
@@ -79,6 +80,7 @@ func statPath(path string) (fileInfo, error) {
 func infoOf(s *unix.Stat_t) fileInfo {
 	return fileInfo{
 		id:      fileID{uint64(s.Dev), s.Ino}, //nolint:unconvert // it is an int32 on macOS
+		links:   uint64(s.Nlink),              //nolint:unconvert // it is shorter elsewhere
 		regular: s.Mode&unix.S_IFMT == unix.S_IFREG,
 		owner:   s.Uid,
 		perm:    fs.FileMode(s.Mode & 0o7777),

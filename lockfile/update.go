@@ -131,9 +131,12 @@ func (t *tx) load() error {
 	return errors.New("it is replaced again and again")
 }
 
-// gone reports whether path has another file than the one that is open, or none. It looks every lookEvery; whoever
-// removes a file by the rules says so in it, too.
+// gone reports whether path has another file than the one that is open, or none. Whether another one was put in its place
+// it looks every lookEvery; whoever removes a file by the rules says so in it, too.
 func (f *File) gone(now int64) bool {
+	if info, err := f.h.stat(); err != nil || info.links == 0 {
+		return true
+	}
 	if now-f.checked < int64(lookEvery) {
 		return false
 	}
@@ -318,7 +321,10 @@ func (t *tx) join() error {
 			return ErrNoLimit
 		}
 		t.setLimit(t.now, f.limit)
+		t.bytes = f.opts.Bytes
 		t.write = true
+	case given != (pacer.Limit{}) && f.opts.Bytes != t.bytes:
+		return ErrUnit
 	case f.joined || given == (pacer.Limit{}) || given.Equal(t.alg.Limit()):
 	default:
 		stored := t.alg.Limit()
@@ -345,6 +351,10 @@ func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
 		return err
 	}
 	return f.update(ctx, func(t *tx) error {
+		if t.limited && f.opts.Bytes != t.bytes {
+			return ErrUnit
+		}
+		t.bytes = f.opts.Bytes
 		t.setLimit(t.now, limit)
 		t.settle(t.now, f.alive)
 		t.write, t.moved, t.joining = true, true, true
