@@ -1,12 +1,10 @@
 package lockfile
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"time"
 )
 
@@ -14,15 +12,6 @@ import (
 type clock struct {
 	boot [16]byte     // tells boots, and hosts, apart
 	now  func() int64 // ns since boot
-}
-
-func parseBoot(id string) (boot [16]byte, err error) {
-	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(id), "-", ""))
-	if err != nil || len(b) != len(boot) {
-		return boot, fmt.Errorf("boot id %q is not a UUID", id)
-	}
-	copy(boot[:], b)
-	return boot, nil
 }
 
 // A waker ends the sleep of other processes. Where there is none (nil) they look more often.

@@ -3,12 +3,24 @@
 package lockfile
 
 import (
+	"encoding/hex"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+func parseBoot(id string) (boot [16]byte, err error) {
+	b, err := hex.DecodeString(strings.ReplaceAll(strings.TrimSpace(id), "-", ""))
+	if err != nil || len(b) != len(boot) {
+		return boot, fmt.Errorf("boot id %q is not a UUID", id)
+	}
+	copy(boot[:], b)
+	return boot, nil
+}
 
 // A handle is an open file. It is not an *os.File, which would be put into the runtime's poller: half of the cost of
 // opening and using it.
@@ -77,10 +89,13 @@ func statPath(path string) (fileInfo, error) {
 	return infoOf(&s), err
 }
 
+// number is for fields whose types differ from system to system.
+func number[T int32 | uint16 | uint32 | uint64](n T) uint64 { return uint64(n) }
+
 func infoOf(s *unix.Stat_t) fileInfo {
 	return fileInfo{
-		id:      fileID{uint64(s.Dev), s.Ino}, //nolint:unconvert // it is an int32 on macOS
-		links:   uint64(s.Nlink),              //nolint:unconvert // it is shorter elsewhere
+		id:      fileID{number(s.Dev), s.Ino},
+		links:   number(s.Nlink),
 		regular: s.Mode&unix.S_IFMT == unix.S_IFREG,
 		owner:   s.Uid,
 		perm:    fs.FileMode(s.Mode & 0o7777),

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -146,6 +147,13 @@ type run struct {
 	result  Result
 	undone  []undone
 	alive   map[int]Task // jobs that have not ended
+	held    map[int]held // jobs that have succeeded, and whose output other jobs held up when they ended
+	pruneAt int          // how many of them there may be before those are forgotten that are held up no more
+}
+
+type held struct {
+	task Task
+	out  *output.Job
 }
 
 // An undone task was started, or was to be, and is not done.
@@ -157,7 +165,7 @@ type undone struct {
 
 // Run runs all tasks. When ctx ends, no more is started and the jobs that run are told, as o.Run does it.
 func Run(ctx context.Context, o Options) Result {
-	r := &run{Options: o, ctx: ctx, turn: make(chan struct{}, 1), alive: make(map[int]Task)}
+	r := &run{Options: o, ctx: ctx, turn: make(chan struct{}, 1), alive: make(map[int]Task), held: make(map[int]held), pruneAt: 64}
 	r.start, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(nil)
 	r.pass()
@@ -171,6 +179,10 @@ func Run(ctx context.Context, o Options) Result {
 	}
 	if res.Err == nil {
 		res.Err = r.why
+	}
+	r.prune()
+	for seq, h := range r.held {
+		r.alive[seq] = h.task // its output did not come
 	}
 	for seq, task := range r.alive {
 		r.undone = append(r.undone, undone{seq, task, &r.result.Lost})
@@ -283,11 +295,11 @@ func (r *run) run(seq, slot int, task Task) {
 			r.pass()
 		},
 	})
-	r.finish(seq, task, outcome, out.End())
+	r.finish(seq, task, outcome, out, out.End())
 }
 
 // finish takes down how a job ended.
-func (r *run) finish(seq int, task Task, o job.Outcome, outputErr error) {
+func (r *run) finish(seq int, task Task, o job.Outcome, out *output.Job, outputErr error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.alive, seq)
@@ -310,6 +322,12 @@ func (r *run) finish(seq int, task Task, o job.Outcome, outputErr error) {
 		r.fail(context.Cause(r.start))
 		return
 	case o.ExitCode == 0 || closed && o.Signal == syscall.SIGPIPE:
+		if !closed && !out.Written() {
+			r.held[seq] = held{task, out}
+			if len(r.held) > r.pruneAt {
+				r.prune()
+			}
+		}
 	case context.Cause(r.ctx) != nil:
 		r.undone = append(r.undone, undone{seq, task, &r.result.Ended})
 	default:
@@ -319,6 +337,12 @@ func (r *run) finish(seq int, task Task, o job.Outcome, outputErr error) {
 		}
 	}
 	r.result.Started++
+}
+
+// prune forgets those whose output has been written meanwhile.
+func (r *run) prune() {
+	maps.DeleteFunc(r.held, func(_ int, h held) bool { return h.out.Written() })
+	r.pruneAt = 64 + 2*len(r.held)
 }
 
 // fail takes down the first error.

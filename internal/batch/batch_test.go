@@ -293,3 +293,61 @@ func TestNoTwoJobsHaveTheSameSlot(t *testing.T) {
 		}
 	})
 }
+
+// A gate lets writes through once it is open.
+type gate chan struct{}
+
+func (g gate) Write(p []byte) (int, error) {
+	<-g
+	return len(p), nil
+}
+
+// In real time: one who waits for the lock of the sink would hang a synctest bubble.
+func TestAConsumerThatDoesNotReadHoldsUpTheStarts(t *testing.T) {
+	const jobs = 3
+	w, out := &world{start: time.Now()}, make(gate)
+	ended := make(chan batch.Result)
+	go func() {
+		ended <- batch.Run(t.Context(), writing(w, output.New(out, io.Discard, output.Group, false), jobs))
+	}()
+	time.Sleep(200 * time.Millisecond)
+	w.mu.Lock()
+	if n := len(w.starts); n > jobs {
+		t.Errorf("%d jobs were started while nobody read, want %d", n, jobs)
+	}
+	w.mu.Unlock()
+	close(out)
+	if res := <-ended; res.Started != 50 || res.Failed != 0 {
+		t.Errorf("%+v", res)
+	}
+}
+
+func TestAnInterruptedBatchGivesUpAConsumerThatDoesNotRead(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		w, out := &world{start: time.Now()}, make(gate)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(100*time.Millisecond, func() { cancel(&job.Interrupt{Signal: syscall.SIGTERM}) })
+		res := batch.Run(ctx, writing(w, output.New(out, io.Discard, output.Group, keep), 3))
+		for i, task := range res.Left {
+			if task.Name != strconv.Itoa(i+1) {
+				t.Errorf("left, with order kept %v: %v", keep, res.Left)
+				break
+			}
+		}
+		if len(res.Lost) == 0 || len(res.Left) < len(res.Lost) {
+			t.Errorf("with order kept %v: %+v", keep, res)
+		}
+		close(out)
+	}
+}
+
+// writing returns the options of 50 jobs that write a line each.
+func writing(w *world, sink *output.Sink, jobs int) batch.Options {
+	o := options(w, pacer.New(pacer.Unlimited()), jobs, tasks(50, func(int) []string { return []string{"1", "0"} }))
+	o.Output = sink
+	o.Run = func(ctx context.Context, c job.Command) job.Outcome {
+		_, _ = fmt.Fprintln(c.Stdout, "x")
+		return w.run(ctx, c)
+	}
+	return o
+}

@@ -86,6 +86,7 @@ type Job struct {
 	sink    *Sink
 	streams [2]stream
 	ended   bool // guarded by the lock of the sink
+	written atomic.Bool
 }
 
 // Stdout returns what the job's standard output is to be written to, by one goroutine.
@@ -101,6 +102,10 @@ func (j *Job) writer(i int) io.Writer {
 	return &j.streams[i]
 }
 
+// Written reports whether all output of the job has been written, or could not be, after its End. It has not been while
+// jobs before it hold it up.
+func (j *Job) Written() bool { return j.sink.mode == Ungroup || j.written.Load() }
+
 // End says that the job has ended, and writes what is to be written now. It returns why output of this job, or of one
 // that waited for it, is incomplete.
 func (j *Job) End() error {
@@ -112,6 +117,7 @@ func (j *Job) End() error {
 	defer s.mu.Unlock()
 	j.ended = true
 	if !s.keep {
+		defer j.written.Store(true)
 		return j.flush()
 	}
 	if s.first() != j {
@@ -122,6 +128,7 @@ func (j *Job) End() error {
 		if e := f.flush(); err == nil {
 			err = e
 		}
+		f.written.Store(true)
 	}
 	if f := s.first(); f != nil && s.mode == LineBuffer { // what it has by now; from here on it writes itself
 		if e := f.flush(); err == nil {

@@ -113,3 +113,38 @@ func TestAReadErrorIsOne(t *testing.T) {
 		t.Errorf("wrote %q, unsent %q, %v", out.String(), unsent, err)
 	}
 }
+
+// A held writer looks at what it was given once it is let go.
+type held struct {
+	bytes.Buffer
+	gate chan struct{}
+}
+
+func (h *held) Write(p []byte) (int, error) {
+	<-h.gate
+	return h.Buffer.Write(p)
+}
+
+func TestAWriteThatIsGivenUpStillHasItsBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const chunk = 64 << 10
+		first, rest := bytes.Repeat([]byte("A"), chunk), bytes.Repeat([]byte("B"), 4*chunk)
+		in := input.New(io.MultiReader(bytes.NewReader(first), bytes.NewReader(rest)))
+		out := &held{gate: make(chan struct{})}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(time.Second, func() { cancel(errors.New("stop")) })
+		unsent, err := pipe.Run(ctx, in, out, pipe.Options{Delim: '\n'})
+		if err == nil || !bytes.Equal(unsent, first) {
+			t.Errorf("%v, %d bytes unsent", err, len(unsent))
+		}
+		var left bytes.Buffer
+		if _, err := in.Rest(t.Context(), &left, input.All); err != nil || !bytes.Equal(left.Bytes(), rest) {
+			t.Errorf("%v, %d bytes left", err, left.Len())
+		}
+		close(out.gate) // the consumer reads again
+		synctest.Wait()
+		if !bytes.Equal(out.Bytes(), first) {
+			t.Error("what was given up was written over before it was written")
+		}
+	})
+}
