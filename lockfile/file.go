@@ -78,6 +78,7 @@ type File struct {
 	joined   bool                // our limit has been brought together with the one stored
 	warned   bool                // a conflict of limits was reported
 	limit    pacer.Limit         // the limit in force when we last looked; zero is none
+	linked   int64               // when we last looked whether the file still has a name
 	checked  int64               // when we last looked whether path is still this file
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
 	portable bool
@@ -145,6 +146,7 @@ func (f *File) open() error {
 		return err
 	}
 	f.h, f.id, f.checked = h, info.id, f.clock.now()
+	f.linked = f.checked
 	f.portable = f.opts.hooks.portable || h.remote() != ""
 	f.owners = newOwners(h, f.path, f.portable)
 	return nil
