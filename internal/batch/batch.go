@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -168,6 +169,9 @@ func Run(ctx context.Context, o Options) Result {
 	r := &run{Options: o, ctx: ctx, turn: make(chan struct{}, 1), alive: make(map[int]Task), held: make(map[int]held), pruneAt: 64}
 	r.start, r.stop = context.WithCancelCause(ctx)
 	defer r.stop(nil)
+	if o.Jobs > 1 { // a worker that waits for its command holds one of the processors of the runtime for a while
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2))
+	}
 	r.pass()
 	r.wait()
 

@@ -13,7 +13,9 @@ import (
 type carrier struct {
 	w      io.Writer
 	direct *os.File
-	r, cw  *os.File // the two ends of the pipe
+	end    readEnd  // of the pipe
+	cw     *os.File // its other end
+	r      *os.File // the end, once it is copied from
 	copies bool
 	done   chan struct{}
 	err    error
@@ -23,11 +25,11 @@ func newCarrier(w io.Writer) (*carrier, error) {
 	if f, ok := w.(*os.File); ok {
 		return &carrier{direct: f}, nil
 	}
-	r, cw, err := pipe()
+	end, cw, err := pipe()
 	if err != nil {
 		return nil, err
 	}
-	return &carrier{w: w, r: r, cw: cw}, nil
+	return &carrier{w: w, end: end, cw: cw}, nil
 }
 
 // child returns what the command writes to.
@@ -41,7 +43,7 @@ func (c *carrier) child() *os.File {
 // abandon frees the pipe of a command that was not started.
 func (c *carrier) abandon() {
 	if c.direct == nil {
-		_ = c.r.Close()
+		c.end.close()
 		_ = c.cw.Close()
 	}
 }
@@ -58,7 +60,7 @@ func (c *carrier) carry() {
 	if c.direct != nil {
 		return
 	}
-	c.copies = true
+	c.copies, c.r = true, c.end.file()
 	c.done = make(chan struct{})
 	go func() {
 		var behind bool
@@ -99,14 +101,10 @@ func (c *carrier) copy() (behind bool, err error) {
 // copyRest copies what is in the pipe now, after the command has ended, and reports whether that was its end. A process
 // that the command has left behind may hold the pipe open for long; what that one still writes is not part of the job.
 func (c *carrier) copyRest(buf []byte) (end bool, err error) {
-	raw, err := c.r.SyscallConn()
-	if err != nil {
-		return false, err
-	}
 	for {
-		var n int
-		if err := raw.Control(func(fd uintptr) { n = readNow(fd, buf) }); err != nil || n <= 0 {
-			return n == 0, nil //nolint:nilerr // the pipe is closed or empty
+		n := c.end.readNow(buf)
+		if n <= 0 {
+			return n == 0, nil
 		}
 		if _, err := c.w.Write(buf[:n]); err != nil {
 			return false, err
@@ -117,15 +115,14 @@ func (c *carrier) copyRest(buf []byte) (end bool, err error) {
 // grace is how long a command's output may take to end once the command has.
 const grace = 50 * time.Millisecond
 
-// finish brings the rest, after the command has ended.
-func (c *carrier) finish() error {
+// finish brings the rest, after the command has ended. Buf is a buffer to do it with.
+func (c *carrier) finish(buf []byte) error {
 	if c.direct != nil {
 		return nil
 	}
 	if !c.copies { // the command was so quick that nobody has begun to copy
-		var buf [4 << 10]byte
-		if end, err := c.copyRest(buf[:]); end || err != nil {
-			_ = c.r.Close()
+		if end, err := c.copyRest(buf); end || err != nil {
+			c.end.close()
 			return err
 		}
 		c.carry()
@@ -136,4 +133,7 @@ func (c *carrier) finish() error {
 	return c.err
 }
 
-const bufferSize = 32 << 10
+const (
+	bufferSize = 32 << 10
+	restSize   = 4 << 10 // of a quick command's output, read at once
+)

@@ -56,6 +56,7 @@ func (i *Interrupt) Error() string { return "interrupted by signal " + i.Signal.
 // whole process group, and are sent until no process of it is left.
 func Exec(term TermSeq, kill <-chan struct{}) Runner {
 	e := &executor{term: term, kill: kill, stdin: sync.OnceValues(func() (*os.File, error) { return os.Open(os.DevNull) })}
+	e.buffers.New = func() any { b := make([]byte, restSize); return &b }
 	return e.run
 }
 
@@ -64,6 +65,8 @@ type executor struct {
 	term  TermSeq
 	kill  <-chan struct{}
 	stdin func() (*os.File, error)
+	// buffers are what finish needs: jobs are many, and some end together.
+	buffers sync.Pool
 }
 
 func (e *executor) run(ctx context.Context, c Command) Outcome {
@@ -119,7 +122,9 @@ func (e *executor) run(ctx context.Context, c Command) Outcome {
 	} else {
 		out.ExitCode, out.Signal = status(state)
 	}
-	outErr, errErr := stdout.finish(), stderr.finish()
+	buf := e.buffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in there
+	outErr, errErr := stdout.finish(*buf), stderr.finish(*buf)
+	e.buffers.Put(buf)
 	out.OutputErr = cmp.Or(out.OutputErr, outErr, errErr)
 	return out
 }

@@ -38,25 +38,34 @@ func status(s *os.ProcessState) (code int, sig syscall.Signal) {
 	return s.ExitCode(), 0
 }
 
-// pipe returns a pipe whose reading end can be waited for, and whose writing end is as a command expects it.
-func pipe() (r, w *os.File, err error) {
+// A readEnd is the end of a pipe that is read from. As long as nobody waits for it the runtime's poller does not know it: to
+// be told of what is written, and of the end, would wake a thread each time.
+type readEnd int
+
+// pipe returns a pipe whose reading end does not block, and whose writing end is as a command expects it.
+func pipe() (r readEnd, w *os.File, err error) {
 	var p [2]int
 	syscall.ForkLock.RLock() // where the two can't be made close-on-exec in one step, no command may get them
 	err = makePipe(&p)
 	syscall.ForkLock.RUnlock()
 	if err != nil {
-		return nil, nil, os.NewSyscallError("pipe", err)
+		return -1, nil, os.NewSyscallError("pipe", err)
 	}
 	if err := syscall.SetNonblock(p[0], true); err != nil {
 		_, _ = syscall.Close(p[0]), syscall.Close(p[1])
-		return nil, nil, os.NewSyscallError("fcntl", err)
+		return -1, nil, os.NewSyscallError("fcntl", err)
 	}
-	return os.NewFile(uintptr(p[0]), "|0"), os.NewFile(uintptr(p[1]), "|1"), nil
+	return readEnd(p[0]), os.NewFile(uintptr(p[1]), "|1"), nil
 }
 
+// file returns what can be waited for. It has to be closed in the place of the end.
+func (r readEnd) file() *os.File { return os.NewFile(uintptr(r), "|0") }
+
+func (r readEnd) close() { _ = syscall.Close(int(r)) }
+
 // readNow reads what is there. It returns 0 at the end, and less where nothing is there.
-func readNow(fd uintptr, buf []byte) int {
-	n, err := syscall.Read(int(fd), buf)
+func (r readEnd) readNow(buf []byte) int {
+	n, err := syscall.Read(int(r), buf)
 	if err != nil {
 		return -1
 	}

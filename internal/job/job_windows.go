@@ -25,10 +25,20 @@ func groupAlive(int) bool { return false }
 
 func status(s *os.ProcessState) (code int, sig syscall.Signal) { return s.ExitCode(), 0 }
 
-func pipe() (r, w *os.File, err error) { return os.Pipe() }
+// A readEnd is the end of a pipe that is read from.
+type readEnd struct{ f *os.File }
+
+func pipe() (r readEnd, w *os.File, err error) {
+	f, w, err := os.Pipe()
+	return readEnd{f}, w, err
+}
+
+func (r readEnd) file() *os.File { return r.f }
+
+func (r readEnd) close() { _ = r.f.Close() }
 
 // readNow is for a pipe that a child of the command holds open; Windows can't read it without waiting.
-func readNow(uintptr, []byte) int { return -1 }
+func (readEnd) readNow([]byte) int { return -1 }
 
 func signals() map[string]syscall.Signal {
 	return map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
