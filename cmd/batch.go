@@ -151,6 +151,7 @@ func (o *jobOptions) batch(p *pace, next func(context.Context) (batch.Task, erro
 	if f, ok := std.out.(*os.File); ok && mode == output.Ungroup {
 		b.Closed = func() bool { return hungUp(f) }
 	}
+	b.Overlap = p.limit().IsUnlimited()
 	if most := mostJobs(); b.Jobs > most {
 		fmt.Fprintf(std.err, "throttle: --jobs %d: this process may have %d open files, enough for %s (ulimit -n)\n", b.Jobs, descriptors(), plural(most, "job"))
 		b.Jobs = most

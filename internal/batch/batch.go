@@ -42,10 +42,13 @@ type Options struct {
 	// Run runs a command to its end.
 	Run job.Runner
 	// Jobs is how many may run at once: 1 or more.
-	Jobs   int
-	Output *output.Sink
-	Tagged bool     // whether each line of the output begins with the tag of its command
-	Env    []string // of the commands
+	Jobs int
+	// Overlap lets the next start begin before it is known whether this one succeeds, where no rate keeps them apart. Each
+	// takes as long as the system takes to execute a file.
+	Overlap bool
+	Output  *output.Sink
+	Tagged  bool     // whether each line of the output begins with the tag of its command
+	Env     []string // of the commands
 	// Starting, when set, is told of each command before it starts.
 	Starting func(Command)
 	// Held, when set, is called once, if a start had to wait for the end of another job although its slot had come.
@@ -290,13 +293,18 @@ func (r *run) run(seq, slot int, task Task) {
 	out := r.Output.Job(tag)
 	env := append(r.Env[:len(r.Env):len(r.Env)],
 		"THROTTLE_SEQ="+strconv.Itoa(seq), "THROTTLE_SLOT="+strconv.Itoa(slot), "THROTTLE_ATTEMPT=1")
+	if r.Overlap {
+		r.pass()
+	}
 	outcome := r.Run(r.ctx, job.Command{
 		Path: c.Path, Argv: c.Argv, Env: env, Stdout: out.Stdout(), Stderr: out.Stderr(),
 		Started: func(err error) {
 			if err != nil {
 				r.stop(&StartError{Task: task, Name: c.Argv[0], Err: err})
 			}
-			r.pass()
+			if !r.Overlap {
+				r.pass()
+			}
 		},
 	})
 	r.finish(seq, task, outcome, out, out.End())
