@@ -151,14 +151,14 @@ func (o *jobOptions) batch(p *pace, next func(context.Context) (batch.Task, erro
 	if f, ok := std.out.(*os.File); ok && mode == output.Ungroup {
 		b.Closed = func() bool { return hungUp(f) }
 	}
-	b.Overlap = p.limit().IsUnlimited()
+	b.Overlap = p.unlimited()
 	if most := mostJobs(); b.Jobs > most {
 		fmt.Fprintf(std.err, "throttle: --jobs %d: this process may have %d open files, enough for %s (ulimit -n)\n", b.Jobs, descriptors(), plural(most, "job"))
 		b.Jobs = most
 	}
 	if b.Jobs == 0 {
-		b.Jobs = defaultJobs(p.limit())
-		if !p.limit().IsUnlimited() {
+		b.Jobs = defaultJobs(p.unlimited())
+		if !p.unlimited() {
 			b.Held = func() {
 				b.Output.Note(fmt.Sprintf("throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job")))
 			}

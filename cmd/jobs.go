@@ -1,10 +1,6 @@
 package cmd
 
-import (
-	"runtime"
-
-	"github.com/throttle-cli/throttle/pacer"
-)
+import "runtime"
 
 const (
 	// A command that calls an API waits most of the time: a core carries many.
@@ -20,8 +16,8 @@ func mostJobs() int { return max(1, min(jobsAtAll, (descriptors()-ownFiles)/file
 
 // defaultJobs returns how many jobs may run at once when nobody has said. A rate needs as many as it takes, up to a cap
 // that fits the machine; without a rate a job for each core keeps the machine busy.
-func defaultJobs(limit pacer.Limit) int {
-	if limit.IsUnlimited() {
+func defaultJobs(unlimited bool) int {
+	if unlimited {
 		return runtime.NumCPU()
 	}
 	return min(jobsPerCore*runtime.NumCPU(), mostJobs())

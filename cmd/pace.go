@@ -63,8 +63,13 @@ type pace struct {
 	unit  pacer.Unit
 	ahead time.Duration // for how long grants may be asked for before their slots
 	key   string
-	close func()
+	// shared says that others may lower the limit, whatever it is now.
+	shared bool
+	close  func()
 }
+
+// unlimited reports whether there is nothing to wait for, and never will be.
+func (p *pace) unlimited() bool { return !p.shared && p.limit().IsUnlimited() }
 
 // environ returns the environment of commands that go by a key, or by none, without what is different for each.
 func environ(key string) []string {
@@ -115,21 +120,35 @@ func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, 
 	if err != nil {
 		return nil, err
 	}
-	if limit == (pacer.Limit{}) { // the one that is stored is adopted: there has to be one before any input is read
-		if s, err := f.Status(); err != nil || !s.Limited {
-			return nil, errors.Join(err, o.noLimit())
-		}
+	// What will be in force is known only when a grant is asked for, and how much to ask for depends on it.
+	status, err := f.Status()
+	known := limit
+	switch {
+	case err != nil:
+		return nil, o.explain(err)
+	case limit == (pacer.Limit{}) && !status.Limited:
+		return nil, o.noLimit() // before any input is read
+	case limit == (pacer.Limit{}):
+		known = status.Limit
+	case status.Limited:
+		known = status.Limit.Stricter(limit)
 	}
-	if f.Bytes() {
+	if status.Limited && status.Bytes {
 		unit = pacer.Bytes
 	}
 	return &pace{
-		wait:  f.Wait,
-		ask:   func(ctx context.Context, n int) (pipe.Grant, error) { return f.Reserve(ctx, n) },
-		limit: f.Limit,
-		unit:  unit,
-		key:   o.key,
-		close: func() { _ = f.Close() }, // what it holds is given back by our end too
+		wait: f.Wait,
+		ask:  func(ctx context.Context, n int) (pipe.Grant, error) { return f.Reserve(ctx, n) },
+		limit: func() pacer.Limit {
+			if now := f.Limit(); now != limit {
+				return now
+			}
+			return known
+		},
+		unit:   unit,
+		key:    o.key,
+		shared: true,
+		close:  func() { _ = f.Close() }, // what it holds is given back by our end too
 	}, nil
 }
 

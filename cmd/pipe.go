@@ -82,7 +82,7 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 // pipeFor sizes the chunks and the asking ahead for a pace.
 func pipeFor(p *pace, delim byte) pipe.Options {
 	opts := pipe.Options{Bytes: p.unit == pacer.Bytes, Delim: delim}
-	if p.key == "" && p.limit().IsUnlimited() {
+	if p.unlimited() {
 		return opts
 	}
 	opts.Ask = p.ask

@@ -439,12 +439,6 @@ func pathError(path string, err error) error {
 	return &fs.PathError{Op: "state", Path: path, Err: err}
 }
 
-// Bytes reports whether the limit that is stored counts bytes. It takes no lock.
-func (f *File) Bytes() bool {
-	s, err := f.Status()
-	return err == nil && s.Limited && s.Bytes
-}
-
 // Limit returns the limit in force, as of the last look at the file, or else the one given to Open.
 func (f *File) Limit() pacer.Limit {
 	f.mu <- struct{}{}
