@@ -121,7 +121,12 @@ func (c *carrier) finish(buf []byte) error {
 		return nil
 	}
 	if !c.copies { // the command was so quick that nobody has begun to copy
-		if end, err := c.copyRest(buf); end || err != nil {
+		end, err := c.copyRest(buf)
+		// Another command that is being started has a copy of this pipe until it has been executed.
+		if !end && err == nil && c.end.await(quick) {
+			end, err = c.copyRest(buf)
+		}
+		if end || err != nil {
 			c.end.close()
 			return err
 		}

@@ -7,4 +7,5 @@ func ownGroup() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }
 
+// makePipe takes no syscall.ForkLock, which is free only while no command is being started.
 func makePipe(p *[2]int) error { return syscall.Pipe2(p[:], syscall.O_CLOEXEC) }

@@ -5,6 +5,7 @@ package job
 import (
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -45,10 +46,7 @@ type readEnd int
 // pipe returns a pipe whose reading end does not block, and whose writing end is as a command expects it.
 func pipe() (r readEnd, w *os.File, err error) {
 	var p [2]int
-	syscall.ForkLock.RLock() // where the two can't be made close-on-exec in one step, no command may get them
-	err = makePipe(&p)
-	syscall.ForkLock.RUnlock()
-	if err != nil {
+	if err := makePipe(&p); err != nil {
 		return -1, nil, os.NewSyscallError("pipe", err)
 	}
 	if err := syscall.SetNonblock(p[0], true); err != nil {
@@ -70,6 +68,13 @@ func (r readEnd) readNow(buf []byte) int {
 		return -1
 	}
 	return n
+}
+
+// await waits until there is something to read, or the end, for d at the most. It holds a thread, and costs less than to
+// have the poller do it.
+func (r readEnd) await(d time.Duration) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(r), Events: unix.POLLIN}}, int(d.Milliseconds()))
+	return n > 0 && err == nil
 }
 
 func signals() map[string]syscall.Signal {

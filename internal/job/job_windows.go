@@ -3,6 +3,7 @@ package job
 import (
 	"os"
 	"syscall"
+	"time"
 )
 
 const killSignal = syscall.SIGKILL
@@ -39,6 +40,8 @@ func (r readEnd) close() { _ = r.f.Close() }
 
 // readNow is for a pipe that a child of the command holds open; Windows can't read it without waiting.
 func (readEnd) readNow([]byte) int { return -1 }
+
+func (readEnd) await(time.Duration) bool { return false }
 
 func signals() map[string]syscall.Signal {
 	return map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
