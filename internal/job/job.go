@@ -23,6 +23,16 @@ type Command struct {
 	// Stdout and Stderr take the output. An *os.File is handed to the command itself; anything else is written to while
 	// the command runs, by one goroutine each.
 	Stdout, Stderr io.Writer
+	// Extra are further files of the command, from descriptor 3 on.
+	Extra []*os.File
+	// Timeout, when it is not 0, is how long the command may run before it is ended.
+	Timeout time.Duration
+	// Foreground, when set, leaves the command in the process group and on the terminal that we are in, with Stdin as its
+	// standard input. It is then ended alone, without what it has started.
+	Foreground bool
+	Stdin      *os.File
+	// Signals, when set, are passed on to the command as they come.
+	Signals <-chan os.Signal
 	// Started, when set, is called once: with nil when the command has begun, or with why it could not be.
 	Started func(error)
 }
@@ -36,9 +46,15 @@ type Outcome struct {
 	// ExitCode is the command's own, or 128+n if signal n ended it.
 	ExitCode int
 	// Signal that ended it, or 0.
-	Signal     syscall.Signal
+	Signal syscall.Signal
+	// TimedOut is whether it was ended since its Timeout was over, and did not succeed nevertheless. ExitCode is then
+	// CodeTimedOut.
+	TimedOut   bool
 	Start, End time.Time
 }
+
+// CodeTimedOut is the exit code of a command that has timed out, as of timeout(1).
+const CodeTimedOut = 124
 
 // OK reports whether the command ran and succeeded, and its output was carried.
 func (o Outcome) OK() bool { return o.StartErr == nil && o.OutputErr == nil && o.ExitCode == 0 }
@@ -103,10 +119,19 @@ func (e *executor) run(ctx context.Context, c Command) Outcome {
 	})
 
 	gone, told := make(chan struct{}), make(chan struct{})
+	target := target{pid: p.Pid, alone: c.Foreground}
+	if c.Timeout > 0 {
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, c.Timeout, errTimedOut)
+		defer stop()
+	}
 	watched := context.AfterFunc(ctx, func() {
 		defer close(told)
-		e.term.end(ctx, p.Pid, gone, e.kill)
+		e.term.end(ctx, target, gone, e.kill)
 	})
+	if c.Signals != nil {
+		go target.pass(c.Signals, gone)
+	}
 	state, waitErr := p.Wait()
 	close(gone)
 	if !watched() {
@@ -122,12 +147,18 @@ func (e *executor) run(ctx context.Context, c Command) Outcome {
 	} else {
 		out.ExitCode, out.Signal = status(state)
 	}
+	if out.ExitCode != 0 && errors.Is(context.Cause(ctx), errTimedOut) {
+		out.TimedOut, out.ExitCode = true, CodeTimedOut
+	}
 	buf := e.buffers.Get().(*[]byte) //nolint:forcetypeassert // nothing else is in there
 	outErr, errErr := stdout.finish(*buf), stderr.finish(*buf)
 	e.buffers.Put(buf)
 	out.OutputErr = cmp.Or(out.OutputErr, outErr, errErr)
 	return out
 }
+
+// errTimedOut is the cause of the end of a command's context when it has run for too long.
+var errTimedOut = errors.New("timed out")
 
 // quick is how long a command may run before its output is copied while it runs. Most of those that are run by the
 // thousand are done by then, and what they have written is still in their pipes.
@@ -141,7 +172,10 @@ const (
 // start starts the command. A file that the kernel does not know how to execute is a script, as for execvp(3); and a
 // system that is short of processes for a moment is given a second.
 func (e *executor) start(ctx context.Context, c Command, stdout, stderr *os.File) (*os.Process, error) {
-	stdin, err := e.stdin()
+	stdin, err := c.Stdin, error(nil)
+	if stdin == nil {
+		stdin, err = e.stdin()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +185,7 @@ func (e *executor) start(ctx context.Context, c Command, stdout, stderr *os.File
 			return nil, err
 		}
 	}
-	attr := &os.ProcAttr{Env: c.Env, Files: []*os.File{stdin, stdout, stderr}, Sys: ownGroup()}
+	attr := &os.ProcAttr{Env: c.Env, Files: append([]*os.File{stdin, stdout, stderr}, c.Extra...), Sys: sys(!c.Foreground)}
 	p, err := os.StartProcess(path, c.Argv, attr)
 	for i := 0; i < startRetries && errors.Is(err, syscall.EAGAIN); i++ {
 		select {

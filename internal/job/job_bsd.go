@@ -4,8 +4,8 @@ package job
 
 import "syscall"
 
-// ownGroup makes the command the leader of a process group.
-func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+// sys says how a command is started: as the leader of a process group, or in ours.
+func sys(ownGroup bool) *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: ownGroup} }
 
 // makePipe makes a pipe in two steps: no command may be started between them, or it would have the ends too.
 func makePipe(p *[2]int) error {

@@ -2,9 +2,10 @@ package job
 
 import "syscall"
 
-// ownGroup makes the command the leader of a process group. When this process is killed the command is told to end.
-func ownGroup() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+// sys says how a command is started: as the leader of a process group, or in ours. When this process is killed the
+// command is told to end.
+func sys(ownGroup bool) *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: ownGroup, Pdeathsig: syscall.SIGTERM}
 }
 
 // makePipe takes no syscall.ForkLock, which is free only while no command is being started.

@@ -5,6 +5,7 @@ package job_test
 import (
 	"bytes"
 	"context"
+	"os"
 	"syscall"
 	"testing"
 	"time"
@@ -71,5 +72,50 @@ func TestParseTermSeq(t *testing.T) {
 		if seq, err := job.ParseTermSeq(s); err == nil {
 			t.Errorf("%q is accepted as %v", s, seq)
 		}
+	}
+}
+
+func TestATimeoutEndsWhatTheCommandHasStarted(t *testing.T) {
+	run := runner(t, "TERM,50,KILL,25")
+	var out, err bytes.Buffer
+	c := sh("trap '' TERM; (sleep 30; echo late)& sleep 30; echo late", &out, &err)
+	c.Timeout = 100 * time.Millisecond
+	if o := run(t.Context(), c); !o.TimedOut || o.ExitCode != job.CodeTimedOut || o.Signal != syscall.SIGKILL || out.Len() > 0 {
+		t.Errorf("%+v, %q", o, out.String())
+	}
+	c = sh("trap 'exit 3' TERM; sleep 30 & wait", &out, &err)
+	c.Timeout = 100 * time.Millisecond
+	if o := run(t.Context(), c); !o.TimedOut || o.ExitCode != job.CodeTimedOut {
+		t.Errorf("%+v", o)
+	}
+	c = sh("exit 3", &out, &err)
+	c.Timeout = time.Hour
+	if o := run(t.Context(), c); o.TimedOut || o.ExitCode != 3 {
+		t.Errorf("%+v", o)
+	}
+}
+
+func TestACommandInTheForegroundGetsSignalsAndFiles(t *testing.T) {
+	run := runner(t, job.DefaultTermSeq)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signals := make(chan os.Signal, 1)
+	var out, errs bytes.Buffer
+	c := sh("trap 'echo got; exit 5' USR1; echo here >&3; read x; while :; do sleep 0.01; done", &out, &errs)
+	stdin, inw, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Foreground, c.Stdin, c.Extra, c.Signals = true, stdin, []*os.File{w}, signals
+	go func() {
+		line := make([]byte, 10)
+		_, _ = r.Read(line)
+		signals <- syscall.SIGUSR1
+		_ = inw.Close()
+	}()
+	if o := run(t.Context(), c); o.ExitCode != 5 || out.String() != "got\n" {
+		t.Errorf("%+v, %q, %q", o, out.String(), errs.String())
 	}
 }

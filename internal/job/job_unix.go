@@ -12,23 +12,30 @@ import (
 
 const killSignal = syscall.SIGKILL
 
-// signalGroup sends the signal to every process of the group.
-func signalGroup(pgid int, sig syscall.Signal) {
-	_ = syscall.Kill(-pgid, sig) // ESRCH: they are gone
+// signal sends the signal to every process of the group.
+func (t target) signal(sig syscall.Signal) {
+	to := -t.pid
+	if t.alone {
+		to = t.pid
+	}
+	_ = syscall.Kill(to, sig) // ESRCH: they are gone
 	if sig != syscall.SIGKILL && sig != syscall.SIGCONT {
-		_ = syscall.Kill(-pgid, syscall.SIGCONT) // a stopped process would not see it
+		_ = syscall.Kill(to, syscall.SIGCONT) // a stopped process would not see it
 	}
 }
 
-// groupAlive reports whether there are processes in the group, whose leader is gone. Where we are the init of a container
+// alive reports whether there are processes in the group, whose leader is gone. Where we are the init of a container
 // they become our children, and are dead for good when they are waited for.
-func groupAlive(pgid int) bool {
+func (t target) alive() bool {
+	if t.alone {
+		return false
+	}
 	for {
-		if pid, err := syscall.Wait4(-pgid, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
+		if pid, err := syscall.Wait4(-t.pid, nil, syscall.WNOHANG, nil); pid <= 0 || err != nil {
 			break
 		}
 	}
-	return syscall.Kill(-pgid, 0) == nil
+	return syscall.Kill(-t.pid, 0) == nil
 }
 
 func status(s *os.ProcessState) (code int, sig syscall.Signal) {

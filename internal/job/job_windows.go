@@ -8,21 +8,24 @@ import (
 
 const killSignal = syscall.SIGKILL
 
-// ownGroup keeps the console's Ctrl-C from the command: we pass it on.
-func ownGroup() *syscall.SysProcAttr {
+// sys keeps the console's Ctrl-C from a command with a group of its own: we pass it on.
+func sys(ownGroup bool) *syscall.SysProcAttr {
+	if !ownGroup {
+		return nil
+	}
 	return &syscall.SysProcAttr{CreationFlags: syscall.CREATE_NEW_PROCESS_GROUP}
 }
 
-// signalGroup ends the process: Windows has no other signal for it, and does not say who its children are.
-func signalGroup(pid int, _ syscall.Signal) {
-	if p, err := os.FindProcess(pid); err == nil {
+// signal ends the process: Windows has no other signal for it, and does not say who its children are.
+func (t target) signal(syscall.Signal) {
+	if p, err := os.FindProcess(t.pid); err == nil {
 		_ = p.Kill()
 		_ = p.Release()
 	}
 }
 
-// groupAlive is asked once the leader is gone, and that is all that can be known.
-func groupAlive(int) bool { return false }
+// alive is asked once the leader is gone, and that is all that can be known.
+func (target) alive() bool { return false }
 
 func status(s *os.ProcessState) (code int, sig syscall.Signal) { return s.ExitCode(), 0 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -70,8 +71,28 @@ func (seq TermSeq) Total() (d time.Duration) {
 // poll is how often a process group is looked at that has outlived its leader.
 const poll = 5 * time.Millisecond
 
-// end ends the process group and returns when its leader is gone. gone is closed when the leader is.
-func (seq TermSeq) end(ctx context.Context, pgid int, gone <-chan struct{}, kill <-chan struct{}) {
+// A target is what signals go to: the process group of a command, or the command alone.
+type target struct {
+	pid   int // of the command
+	alone bool
+}
+
+// pass passes signals on until the command is gone.
+func (t target) pass(signals <-chan os.Signal, gone <-chan struct{}) {
+	for {
+		select {
+		case s := <-signals:
+			if sig, ok := s.(syscall.Signal); ok {
+				t.signal(sig)
+			}
+		case <-gone:
+			return
+		}
+	}
+}
+
+// end ends the target and returns when its leader is gone. gone is closed when the leader is.
+func (seq TermSeq) end(ctx context.Context, t target, gone <-chan struct{}, kill <-chan struct{}) {
 	steps := seq
 	if i := (*Interrupt)(nil); errors.As(context.Cause(ctx), &i) && (len(seq) == 0 || i.Signal != seq[0].Signal) {
 		pause := TermStep{Signal: i.Signal}
@@ -81,23 +102,23 @@ func (seq TermSeq) end(ctx context.Context, pgid int, gone <-chan struct{}, kill
 		steps = append(TermSeq{pause}, seq...)
 	}
 	for _, step := range steps {
-		signalGroup(pgid, step.Signal)
-		if wait(pgid, step.Pause, gone, kill) {
+		t.signal(step.Signal)
+		if t.wait(step.Pause, gone, kill) {
 			<-gone
 			return
 		}
 	}
-	signalGroup(pgid, killSignal)
+	t.signal(killSignal)
 	<-gone
 }
 
-// wait waits until the group is empty, and reports whether it is. It gives up after d, or when kill is closed.
-func wait(pgid int, d time.Duration, gone <-chan struct{}, kill <-chan struct{}) bool {
+// wait waits until nothing is left of the target, and reports whether it is. It gives up after d, or when kill is closed.
+func (t target) wait(d time.Duration, gone <-chan struct{}, kill <-chan struct{}) bool {
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
 	leader := gone
 	for {
-		if leader == nil && !groupAlive(pgid) {
+		if leader == nil && !t.alive() {
 			return true
 		}
 		var tick <-chan time.Time
@@ -109,7 +130,7 @@ func wait(pgid int, d time.Duration, gone <-chan struct{}, kill <-chan struct{})
 			leader = nil
 		case <-tick:
 		case <-kill:
-			signalGroup(pgid, killSignal)
+			t.signal(killSignal)
 			return true
 		case <-timeout.C:
 			return false

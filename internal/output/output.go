@@ -106,6 +106,20 @@ func (j *Job) writer(i int) io.Writer {
 // jobs before it hold it up.
 func (j *Job) Written() bool { return j.sink.mode == Ungroup || j.written.Load() }
 
+// Restart forgets what the job has written and is kept: it is run again. What was written at once stays.
+func (j *Job) Restart() {
+	s := j.sink
+	if s.mode == Ungroup {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range j.streams {
+		j.streams[i].spool.free()
+		j.streams[i].spool.err = nil
+	}
+}
+
 // End says that the job has ended, and writes what is to be written now. It returns why output of this job, or of one
 // that waited for it, is incomplete.
 func (j *Job) End() error {

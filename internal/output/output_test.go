@@ -184,3 +184,25 @@ func TestNoRoomForTheOutput(t *testing.T) {
 		t.Errorf("what fits into memory needs no disk: %v", err)
 	}
 }
+
+func TestWhatWasWrittenBeforeARestartIsForgotten(t *testing.T) {
+	var out bytes.Buffer
+	s := output.New(&out, io.Discard, output.Group, true)
+	a, b := s.Job("a\t"), s.Job("b\t")
+	big := bytes.Repeat([]byte("x"), 200<<10)
+	for range 3 {
+		_, _ = a.Stdout().Write(big)
+		a.Restart()
+	}
+	_, _ = fmt.Fprintln(b.Stdout(), "two")
+	if err := b.End(); err != nil {
+		t.Error(err)
+	}
+	_, _ = fmt.Fprintln(a.Stdout(), "one")
+	if err := a.End(); err != nil {
+		t.Error(err)
+	}
+	if got, want := out.String(), "a\tone\nb\ttwo\n"; got != want {
+		t.Errorf("got %.80q, want %q", got, want)
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/throttle-cli/throttle/internal/unnamed"
 )
 
 const (
@@ -122,7 +124,7 @@ func (d *disk) take() (int64, *os.File, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.file == nil {
-		f, err := unnamed(os.TempDir())
+		f, err := unnamed.New("")
 		if err != nil {
 			return 0, nil, err
 		}
@@ -150,14 +152,4 @@ func (d *disk) release(number int64) {
 	if int64(len(d.idle)) == d.next && d.file.Truncate(0) == nil {
 		d.idle, d.next = d.idle[:0], 0
 	}
-}
-
-// named makes a file and takes its name away, where a file can't be made without one.
-func named(dir string) (*os.File, error) {
-	f, err := os.CreateTemp(dir, "throttle-")
-	if err != nil {
-		return nil, err
-	}
-	_ = os.Remove(f.Name()) // on Windows an open file keeps its name
-	return f, nil
 }
