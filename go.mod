@@ -3,6 +3,7 @@ module github.com/throttle-cli/throttle
 go 1.26.0
 
 require (
+	github.com/HdrHistogram/hdrhistogram-go v1.4.0
 	github.com/cpuguy83/go-md2man/v2 v2.0.7
 	github.com/mattn/go-shellwords v1.0.16
 	github.com/rogpeppe/go-internal v1.16.0
