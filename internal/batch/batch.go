@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"runtime"
 	"slices"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/throttle-cli/throttle/internal/feedback"
 	"github.com/throttle-cli/throttle/internal/job"
 	"github.com/throttle-cli/throttle/internal/output"
 )
@@ -23,6 +25,7 @@ import (
 type Task struct {
 	Name    string // for messages: "line 7 of ids.txt"
 	Input   string // what it was made of, as it was read
+	Seq     int    // its number, 0 for the next one
 	Command func(seq, slot int) Command
 }
 
@@ -31,14 +34,56 @@ type Command struct {
 	Path string // the file to execute
 	Argv []string
 	Tag  string // names it in the output
+	// Args are the parts of the input that it was made of.
+	Args []string
+}
+
+// A Grant is what an attempt takes.
+type Grant interface {
+	// Throttled says that the remote has throttled the attempt, and asks to be left alone for a while, 0 if it does not
+	// say for how long.
+	Throttled(after time.Duration) error
+}
+
+// An Attempt is one run of a task.
+type Attempt struct {
+	Task      Task
+	Seq, Slot int
+	N         int // which of the task's: 1 is the first
+	Command   Command
+	Waited    time.Duration // for the grant
+
+	// Once it has ended:
+	Outcome job.Outcome
+	Verdict feedback.Verdict
+	// Interrupted is whether it was ended with the batch. Its task is not done then.
+	Interrupted bool
+	// Again is whether the task is run again, after In at the earliest.
+	Again bool
+	In    time.Duration
+	// Stderr is the last line that it wrote there, where its output was looked at.
+	Stderr string
+}
+
+// An Observer is told of each attempt. Its methods may be called at the same time. An error that it returns ends the
+// batch: what runs is run to its end, and no more is started.
+type Observer interface {
+	// Starting is called before the command is started.
+	Starting(a *Attempt) error
+	// Output returns what the output of the attempt is to be written to, instead of what it is given.
+	Output(a *Attempt, stdout, stderr io.Writer) (io.Writer, io.Writer, error)
+	// Ended is called before the task counts as done, after its output was written, or could not be.
+	Ended(a *Attempt) error
 }
 
 // Options say what is run, and how.
 type Options struct {
 	// Next returns the next task. io.EOF, or another error, is the end.
 	Next func(context.Context) (Task, error)
-	// Wait waits for a grant. Each start takes one.
-	Wait func(context.Context) error
+	// Wait waits for a grant. Each start takes one. It may be nil where nobody has to be told that it was throttled.
+	Wait func(context.Context) (Grant, error)
+	// Paused, when set, returns nil, or what is closed when a pause ends that has begun: nothing is started before.
+	Paused func() <-chan struct{}
 	// Run runs a command to its end.
 	Run job.Runner
 	// Jobs is how many may run at once: 1 or more.
@@ -49,8 +94,12 @@ type Options struct {
 	Output  *output.Sink
 	Tagged  bool     // whether each line of the output begins with the tag of its command
 	Env     []string // of the commands
-	// Starting, when set, is told of each command before it starts.
-	Starting func(Command)
+	Retry   Retry
+	Halt    Halt
+	Total   func() int    // how many jobs there are, negative if it is not known
+	Timeout time.Duration // of each attempt; 0 is none
+	// Observer, when set, is told of each attempt.
+	Observer Observer
 	// Held, when set, is called once, if a start had to wait for the end of another job although its slot had come.
 	Held func()
 	// Closed, when set, is asked whether the consumer of what jobs write by themselves has closed its end, when SIGPIPE has
@@ -81,6 +130,8 @@ type Result struct {
 	Unheard []Task
 	// Lost are those that had not ended when they were no longer waited for.
 	Lost []Task
+	// Beside are those that have failed, and were to be run again.
+	Beside []Task
 }
 
 // A Failure is a job that has failed.
@@ -139,15 +190,18 @@ type run struct {
 
 	turn    chan struct{} // has an element while no worker has the turn
 	workers sync.WaitGroup
-	seq     int // of the last task; guarded by the turn
+	queue   *queue
+	seq     int // the highest yet; guarded by the turn
+	halted  context.CancelCauseFunc
 
 	mu      sync.Mutex
 	started int  // workers; their numbers are the job slots
 	idle    int  // workers that wait for the turn
 	starved bool // whether the turn was passed on when all workers had a job
 	over    bool // whether no more is to be started
-	left    []Task
 	why     error
+	ended   int // jobs that have ended for good, and of those:
+	failed  int
 	result  Result
 	undone  []undone
 	alive   map[int]Task // jobs that have not ended
@@ -162,48 +216,61 @@ type held struct {
 
 // An undone task was started, or was to be, and is not done.
 type undone struct {
-	seq  int
-	task Task
-	list *[]Task // of the result; nil for one that could not be started
+	order int
+	task  Task
+	list  *[]Task // of the result; nil for one that was not started
 }
 
 // Run runs all tasks. When ctx ends, no more is started and the jobs that run are told, as o.Run does it.
 func Run(ctx context.Context, o Options) Result {
-	r := &run{Options: o, ctx: ctx, turn: make(chan struct{}, 1), alive: make(map[int]Task), held: make(map[int]held), pruneAt: 64}
-	r.start, r.stop = context.WithCancelCause(ctx)
+	r := &run{Options: o, turn: make(chan struct{}, 1), alive: make(map[int]Task), held: make(map[int]held), pruneAt: 64}
+	r.queue = newQueue(o.Next, o.Retry.judges())
+	r.ctx, r.halted = context.WithCancelCause(ctx)
+	defer r.halted(nil)
+	r.start, r.stop = context.WithCancelCause(r.ctx)
 	defer r.stop(nil)
 	if o.Jobs > 1 { // a worker that waits for its command holds one of the processors of the runtime for a while
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2))
 	}
 	r.pass()
 	r.wait()
+	return r.conclude()
+}
 
+// conclude says what is left, in the order of the source.
+func (r *run) conclude() Result {
+	var beside, asked []*item
+	select {
+	case <-r.turn:
+		beside, asked = r.queue.rest()
+		defer func() { r.turn <- struct{}{} }()
+	case <-time.After(lostAfter): // Kill: nothing is waited for
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	res := r.result
-	if interrupt := context.Cause(ctx); res.Err == nil && interrupt != nil {
-		res.Err = interrupt // also when it came after the last start
+	for _, it := range beside {
+		r.undone = append(r.undone, undone{it.order, it.task, &r.result.Beside})
 	}
-	if res.Err == nil {
-		res.Err = r.why
+	for _, it := range asked {
+		r.undone = append(r.undone, undone{it.order, it.task, nil})
 	}
 	r.prune()
-	for seq, h := range r.held {
-		r.alive[seq] = h.task // its output did not come
+	for order, h := range r.held {
+		r.alive[order] = h.task // its output did not come
 	}
-	for seq, task := range r.alive {
-		r.undone = append(r.undone, undone{seq, task, &r.result.Lost})
+	for order, task := range r.alive {
+		r.undone = append(r.undone, undone{order, task, &r.result.Lost})
 	}
-	slices.SortFunc(r.undone, func(a, b undone) int { return a.seq - b.seq })
+	slices.SortFunc(r.undone, func(a, b undone) int { return a.order - b.order })
 	for _, u := range r.undone {
-		res.Left = append(res.Left, u.task)
+		r.result.Left = append(r.result.Left, u.task)
 		if u.list != nil {
 			*u.list = append(*u.list, u.task)
 		}
 	}
-	res.Ended, res.Unheard, res.Lost = r.result.Ended, r.result.Unheard, r.result.Lost
-	res.Left = append(res.Left, r.left...)
-	return res
+	// An interrupt counts also when it came after the last start.
+	r.fail(cmp.Or(context.Cause(r.ctx), r.why))
+	return r.result
 }
 
 // pass passes the turn on, to a new worker if none waits for it and there may be one more.
@@ -237,10 +304,9 @@ func (r *run) work(slot int) {
 			r.turn <- struct{}{}
 			return
 		}
-		left, err := r.next(slot, held)
-		if err != nil {
+		if err := r.next(slot, held); err != nil {
 			r.mu.Lock()
-			r.over, r.left, r.why = true, left, err
+			r.over, r.why = true, err
 			r.mu.Unlock()
 			r.turn <- struct{}{}
 			return
@@ -251,104 +317,261 @@ func (r *run) work(slot int) {
 	}
 }
 
-// next runs the next task. It is called with the turn, and passes it on once that has started; if it returns an error
+// next runs the next item. It is called with the turn, and passes it on once that has started; if it returns an error
 // nothing was started and the turn is still there. Held says that a worker had to be waited for.
-func (r *run) next(slot int, held bool) (left []Task, err error) {
+func (r *run) next(slot int, held bool) error {
 	if err := context.Cause(r.start); err != nil {
-		return nil, err
+		return err
 	}
-	task, err := r.Next(r.start)
+	it, err := r.queue.take(r.start)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	a, grant, err := r.attempt(it, slot, held)
+	if err != nil {
+		r.mu.Lock()
+		r.undone = append(r.undone, undone{it.order, it.task, nil})
+		r.mu.Unlock()
+		return err
+	}
+	r.run(it, a, grant)
+	return nil
+}
+
+// attempt takes a grant for another run of an item, and says that it starts.
+func (r *run) attempt(it *item, slot int, held bool) (*Attempt, Grant, error) {
 	asked := time.Now()
-	if err := r.Wait(r.start); err != nil {
-		return []Task{task}, err
+	grant, err := r.grant()
+	if err != nil {
+		return nil, nil, err
 	}
-	if held && r.Held != nil && time.Since(asked) < heldFor {
+	waited := time.Since(asked)
+	if held && r.Held != nil && waited < heldFor {
 		r.Held()
 		r.Held = nil
 	}
 	if err := context.Cause(r.start); err != nil {
-		return []Task{task}, err
+		return nil, nil, err
 	}
-	r.seq++
-	r.run(r.seq, slot, task)
-	return nil, nil
+	if it.seq == 0 {
+		if it.seq = it.task.Seq; it.seq == 0 {
+			it.seq = r.seq + 1
+		}
+		r.seq = max(r.seq, it.seq)
+	}
+	a := &Attempt{Task: it.task, Seq: it.seq, Slot: slot, N: it.runs() + 1, Waited: waited, Command: it.task.Command(it.seq, slot)}
+	if r.Observer != nil {
+		if err := r.Observer.Starting(a); err != nil {
+			return nil, nil, err
+		}
+	}
+	return a, grant, nil
 }
 
-// run runs a task to its end.
-func (r *run) run(seq, slot int, task Task) {
-	c := task.Command(seq, slot)
-	if r.Starting != nil {
-		r.Starting(c)
+// grant waits for a grant that comes while nothing is paused. One that came in a pause is gone: what it was for would start
+// together with the next.
+func (r *run) grant() (Grant, error) {
+	for {
+		if err := r.resumed(); err != nil {
+			return nil, err
+		}
+		grant, err := r.Wait(r.start)
+		if err != nil {
+			return nil, err
+		}
+		if r.Paused == nil || r.Paused() == nil {
+			return grant, nil
+		}
 	}
+}
+
+// resumed waits while starts are paused.
+func (r *run) resumed() error {
+	if r.Paused == nil {
+		return nil
+	}
+	for {
+		pause := r.Paused()
+		if pause == nil {
+			return nil
+		}
+		select {
+		case <-pause:
+		case <-r.start.Done():
+			return context.Cause(r.start)
+		}
+	}
+}
+
+// run runs an attempt to its end.
+func (r *run) run(it *item, a *Attempt, grant Grant) {
 	tag := ""
 	if r.Tagged {
-		tag = c.Tag + "\t"
+		tag = a.Command.Tag + "\t"
 	}
 	r.mu.Lock()
-	r.alive[seq] = task
+	r.alive[it.order] = it.task
 	r.mu.Unlock()
-	out := r.Output.Job(tag)
+	if it.out == nil {
+		it.out = r.Output.Job(tag)
+	}
 	env := append(r.Env[:len(r.Env):len(r.Env)],
-		"THROTTLE_SEQ="+strconv.Itoa(seq), "THROTTLE_SLOT="+strconv.Itoa(slot), "THROTTLE_ATTEMPT=1")
+		"THROTTLE_SEQ="+strconv.Itoa(a.Seq), "THROTTLE_SLOT="+strconv.Itoa(a.Slot), "THROTTLE_ATTEMPT="+strconv.Itoa(a.N))
 	if r.Overlap {
 		r.pass()
 	}
-	outcome := r.Run(r.ctx, job.Command{
-		Path: c.Path, Argv: c.Argv, Env: env, Stdout: out.Stdout(), Stderr: out.Stderr(),
+	c := job.Command{
+		Path: a.Command.Path, Argv: a.Command.Argv, Env: env, Timeout: r.Timeout,
 		Started: func(err error) {
 			if err != nil {
-				r.stop(&StartError{Task: task, Name: c.Argv[0], Err: err})
+				r.stop(&StartError{Task: it.task, Name: a.Command.Argv[0], Err: err})
 			}
 			if !r.Overlap {
 				r.pass()
 			}
 		},
-	})
-	r.finish(seq, task, outcome, out, out.End())
+	}
+	watch, err := r.outputs(it, a, &c)
+	if err != nil {
+		c.Started(err)
+		a.Outcome = job.Outcome{StartErr: err}
+	} else {
+		a.Outcome = r.Run(r.ctx, c)
+	}
+	r.judge(it, a, watch)
+	if a.Verdict.Kind == feedback.Throttled && grant != nil {
+		if err := grant.Throttled(a.Verdict.After); err != nil {
+			r.end(err)
+		}
+	}
+	r.finish(it, a)
 }
 
-// finish takes down how a job ended.
-func (r *run) finish(seq int, task Task, o job.Outcome, out *output.Job, outputErr error) {
+// outputs fills in where the output of an attempt goes.
+func (r *run) outputs(it *item, a *Attempt, c *job.Command) (watch *watch, err error) {
+	c.Stdout, c.Stderr = it.out.Stdout(), it.out.Stderr()
+	if r.Observer != nil {
+		if c.Stdout, c.Stderr, err = r.Observer.Output(a, c.Stdout, c.Stderr); err != nil {
+			return nil, err
+		}
+	}
+	return r.Retry.watch(c)
+}
+
+// judge says what an attempt has come to, and whether the item is run again.
+func (r *run) judge(it *item, a *Attempt, w *watch) {
+	defer w.close()
+	a.Interrupted = a.Outcome.ExitCode != 0 && context.Cause(r.ctx) != nil
+	if a.Outcome.StartErr != nil || a.Interrupted {
+		a.Verdict.Kind = feedback.Failed
+		return
+	}
+	a.Verdict = r.Retry.judge(a.Outcome, w)
+	a.Stderr = w.lastLine()
+	if a.Verdict.Kind == feedback.Throttled {
+		it.throttled++
+	} else {
+		it.attempts++
+	}
+	a.In, a.Again = r.Retry.again(it.attempts, it.throttled, a.Verdict)
+	a.Again = a.Again && a.Outcome.OutputErr == nil
+}
+
+// finish takes down how an attempt ended.
+func (r *run) finish(it *item, a *Attempt) {
+	defer r.queue.done()
+	if a.Again {
+		it.out.Restart()
+		it.ready = time.Now().Add(a.In)
+		r.tell(a)
+		r.mu.Lock()
+		delete(r.alive, it.order)
+		r.mu.Unlock()
+		r.queue.back(it)
+		return
+	}
+	outputErr := it.out.End()
+	r.tell(a)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.alive, seq)
+	o := a.Outcome
+	delete(r.alive, it.order)
 	closed := o.Signal == syscall.SIGPIPE && r.Closed != nil && r.Closed()
 	if err := cmp.Or(o.OutputErr, outputErr, r.Output.Broken()); err != nil || closed {
 		if closed {
 			err = syscall.EPIPE
 		}
 		r.stop(&OutputError{err})
-		r.fail(&OutputError{fmt.Errorf("%s: %w", task.Name, err)})
+		r.fail(&OutputError{fmt.Errorf("%s: %w", it.task.Name, err)})
 		if closed = errors.Is(err, syscall.EPIPE); !closed {
-			r.undone = append(r.undone, undone{seq, task, &r.result.Unheard})
+			r.undone = append(r.undone, undone{it.order, it.task, &r.result.Unheard})
 			r.result.Started++
 			return
 		}
 	}
 	switch {
 	case o.StartErr != nil:
-		r.undone = append(r.undone, undone{seq, task, nil})
+		r.undone = append(r.undone, undone{it.order, it.task, nil})
 		r.fail(context.Cause(r.start))
 		return
-	case o.ExitCode == 0 || closed && o.Signal == syscall.SIGPIPE:
-		if !closed && !out.Written() {
-			r.held[seq] = held{task, out}
+	case a.Verdict.Kind == feedback.Succeeded || closed && o.Signal == syscall.SIGPIPE:
+		if !closed && !it.out.Written() {
+			r.held[it.order] = held{it.task, it.out}
 			if len(r.held) > r.pruneAt {
 				r.prune()
 			}
 		}
-	case context.Cause(r.ctx) != nil:
-		r.undone = append(r.undone, undone{seq, task, &r.result.Ended})
+		r.count(false)
+	case a.Interrupted:
+		r.undone = append(r.undone, undone{it.order, it.task, &r.result.Ended})
 	default:
 		r.result.Failed++
-		if r.result.First.Seq == 0 || seq < r.result.First.Seq {
-			r.result.First = Failure{seq, task, o}
+		if r.result.First.Seq == 0 || a.Seq < r.result.First.Seq {
+			r.result.First = Failure{a.Seq, it.task, o}
 		}
+		r.count(true)
 	}
 	r.result.Started++
+}
+
+// tell tells the observer of the end of an attempt. Its error ends the batch; what has become of the job does not depend
+// on it.
+func (r *run) tell(a *Attempt) {
+	if r.Observer == nil {
+		return
+	}
+	if err := r.Observer.Ended(a); err != nil {
+		r.end(err)
+	}
+}
+
+// end starts no more, for a reason of its own.
+func (r *run) end(err error) {
+	r.stop(err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fail(err)
+}
+
+// count counts a job that has ended for good, and ends the batch if that is enough.
+func (r *run) count(failed bool) {
+	r.ended++
+	if failed {
+		r.failed++
+	}
+	total := -1
+	if r.Total != nil {
+		total = r.Total()
+	}
+	if !r.Halt.met(r.failed, r.ended-r.failed, total) {
+		return
+	}
+	err := &HaltError{Halt: r.Halt, Failed: r.failed, Succeeded: r.ended - r.failed}
+	r.fail(err)
+	r.stop(err)
+	if r.Halt.Now {
+		r.halted(err)
+	}
 }
 
 // prune forgets those whose output has been written meanwhile.
@@ -359,7 +582,7 @@ func (r *run) prune() {
 
 // fail takes down the first error.
 func (r *run) fail(err error) {
-	if r.result.Err == nil {
+	if r.result.Err == nil && err != nil {
 		r.result.Err = err
 	}
 }
@@ -370,6 +593,7 @@ func (r *run) wait() {
 	all := make(chan struct{})
 	go func() {
 		r.workers.Wait()
+		r.queue.release()
 		close(all)
 	}()
 	select {

@@ -1,0 +1,113 @@
+package batch
+
+import (
+	"bytes"
+	"io"
+	"math/rand/v2"
+	"os"
+	"time"
+
+	"github.com/throttle-cli/throttle/internal/feedback"
+	"github.com/throttle-cli/throttle/internal/job"
+	"github.com/throttle-cli/throttle/internal/unnamed"
+)
+
+// Retry says which attempts of a task are followed by another one. The zero value: none.
+type Retry struct {
+	Rules feedback.Rules
+	// Attempts is how many a task has at the most, those that were throttled not counted. 0 is 1.
+	Attempts int
+	// Throttled is how often a task is run again after it was throttled.
+	Throttled int
+	// Backoff is how long it waits before another attempt. One that was throttled waits for the limit instead.
+	Backoff feedback.Backoff
+	// MaxCooldown bounds what the remote may ask for. 0 is no bound.
+	MaxCooldown time.Duration
+	// Headers is whether commands write the headers of the HTTP responses that they get to descriptor HeadersFD.
+	Headers bool
+}
+
+// HeadersFD is the file that commands write headers to.
+const HeadersFD = 3
+
+// judges reports whether there may be a second attempt.
+func (p *Retry) judges() bool { return p.Attempts > 1 || len(p.Rules.ThrottledOn) > 0 }
+
+// A watch is what is seen of the output of an attempt. A nil one sees nothing.
+type watch struct {
+	stdout, stderr *feedback.Window
+	headers        *os.File
+}
+
+// watch puts windows into the output of a command. It is nil if nothing depends on what they show.
+func (p *Retry) watch(c *job.Command) (*watch, error) {
+	if !p.judges() {
+		return nil, nil //nolint:nilnil // a nil watch is a good one
+	}
+	w := &watch{stderr: feedback.NewWindow(c.Stderr)}
+	c.Stderr = w.stderr
+	if p.Rules.Reads(feedback.Stdout) {
+		w.stdout = feedback.NewWindow(c.Stdout)
+		c.Stdout = w.stdout
+	}
+	if p.Headers {
+		f, err := unnamed.New("")
+		if err != nil {
+			return nil, err
+		}
+		w.headers = f
+		c.Extra = []*os.File{f}
+	}
+	return w, nil
+}
+
+func (w *watch) close() {
+	if w != nil && w.headers != nil {
+		_ = w.headers.Close()
+	}
+}
+
+// lastLine returns the last line of stderr that is not blank.
+func (w *watch) lastLine() string {
+	if w == nil {
+		return ""
+	}
+	text := bytes.TrimSpace(w.stderr.Bytes())
+	return string(text[bytes.LastIndexByte(text, '\n')+1:])
+}
+
+// judge says what an attempt means.
+func (p *Retry) judge(o job.Outcome, w *watch) feedback.Verdict {
+	a := feedback.Attempt{ExitCode: o.ExitCode, Signal: o.Signal}
+	if w == nil {
+		if a.Failed() {
+			return feedback.Verdict{Kind: feedback.Failed}
+		}
+		return feedback.Verdict{}
+	}
+	a.Stdout, a.Stderr = w.stdout, w.stderr
+	if w.headers != nil {
+		a.Headers = feedback.NewWindow(nil)
+		if info, err := w.headers.Stat(); err == nil { // what can't be read shows nothing
+			_, _ = io.Copy(a.Headers, io.NewSectionReader(w.headers, 0, info.Size()))
+		}
+	}
+	return p.Rules.Judge(a, time.Now())
+}
+
+// again reports whether a task is run again after so many attempts, the one that v is about included, and after how long.
+func (p *Retry) again(attempts, throttled int, v feedback.Verdict) (in time.Duration, ok bool) {
+	switch v.Kind {
+	case feedback.Throttled:
+		return 0, throttled <= p.Throttled
+	case feedback.Retry:
+		if in = v.After; in == 0 {
+			in = p.Backoff.Delay(attempts, rand.Int64N)
+		} else if p.MaxCooldown > 0 {
+			in = min(in, p.MaxCooldown)
+		}
+		return in, attempts < p.Attempts
+	default:
+		return 0, false
+	}
+}
