@@ -70,15 +70,14 @@ func TestATornRowIsCutOffBeforeTheNext(t *testing.T) {
 
 func TestADiskThatFails(t *testing.T) {
 	f, path := open(t)
-	write(t, f, "one\n", "two\n")
-	f.flush()
-	write(t, f, "three\n")
+	write(t, f, "one\n", "two\n", "three\n")
 	broken := errors.New("broken")
 	f.mu.Lock()
 	f.failed = broken
+	f.synced = 2
 	f.mu.Unlock()
 	var w *WriteError
-	if err := f.Append([]byte("four\n")); !errors.As(err, &w) || w.Rows < 2 || !errors.Is(err, broken) || !strings.Contains(err.Error(), path) {
+	if err := f.Append([]byte("four\n")); !errors.As(err, &w) || w.Rows < 2 || w.Rows > 3 || !errors.Is(err, broken) || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v", err)
 	}
 	if err := f.Close(); !errors.Is(err, broken) {
