@@ -401,6 +401,58 @@ func TestInUse(t *testing.T) {
 	}
 }
 
+// A process is killed 12 times while 4 goroutines of it write; each time the next one goes on.
+func TestKilledForReal(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "j")
+	var input []string
+	for n := range 6000 {
+		input = append(input, fmt.Sprint(n%5000)) // some twice
+	}
+	for range 12 {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFloodHelper$")
+		cmd.Env = append(os.Environ(), "JOURNAL_HELPER=flood", "JOURNAL_PATH="+path)
+		check(t, cmd.Start())
+		time.Sleep(time.Duration(20+rand.IntN(60)) * time.Millisecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		rand.Shuffle(len(input), func(a, b int) { input[a], input[b] = input[b], input[a] })
+		left, err := os.ReadFile(path)
+		if errors.Is(err, os.ErrNotExist) {
+			continue // it had no time to begin
+		}
+		check(t, err)
+		j := inspect(t, path, string(left), input)
+		check(t, j.Close())
+	}
+	if len(ask(contents(t, path)).state) < 100 {
+		t.Errorf("only %d items were begun", len(ask(contents(t, path)).state))
+	}
+}
+
+// TestFloodHelper is another process: it runs what is left to do.
+func TestFloodHelper(t *testing.T) {
+	if os.Getenv("JOURNAL_HELPER") != "flood" {
+		return
+	}
+	j := open(t, os.Getenv("JOURNAL_PATH"), true)
+	l := j.Ledger()
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for n := range 1500 {
+				i := l.Item([]byte(fmt.Sprint((1500*g + n) % 5000)))
+				if !l.Decide(i, journal.Policy{}).Run {
+					continue
+				}
+				check(t, j.Start(journal.Start{Item: i, Seq: 1 + 1500*g + n, Attempt: 1, Slot: g + 1, Input: []byte("x")}))
+				time.Sleep(100 * time.Microsecond)
+				check(t, j.End(journal.End{Item: i, Seq: 1 + 1500*g + n, Attempt: 1, Outcome: journal.OK}))
+			}
+		})
+	}
+	wg.Wait()
+}
+
 // TestHelper is another process.
 func TestHelper(t *testing.T) {
 	if os.Getenv("JOURNAL_HELPER") != "hold" {
