@@ -81,6 +81,18 @@ func (c *cursor) write(p []byte, width int) {
 	}
 }
 
+// next returns the place of the first byte of p that is not part of a sequence, len(p) if there is none.
+func (c *cursor) next(p []byte) int {
+	at := *c
+	for i, b := range p {
+		if at.in == none && b != esc {
+			return i
+		}
+		at.control(b)
+	}
+	return len(p)
+}
+
 // incomplete returns how many bytes at the end of p are the beginning of a character.
 func incomplete(p []byte) int {
 	for i := 1; i <= min(utf8.UTFMax-1, len(p)); i++ {
@@ -149,7 +161,7 @@ func (c *cursor) move(b byte) {
 		c.column = max(min(c.column, c.width-1)-1, 0)
 	case '\t':
 		c.line = true
-		if c.column < c.width {
+		if c.column < c.width { // else most terminals stay
 			c.column = min((c.column/8+1)*8, c.width-1)
 		}
 	case '\v', '\f':

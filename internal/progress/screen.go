@@ -284,7 +284,7 @@ func (s *Screen) paint(buf []byte) []byte {
 	}
 	if s.cursor.full(s.view.width) && !s.wrapped {
 		// A cursor behind the last column does not come back from elsewhere as it was.
-		s.wrapped = true
+		s.wrapped, s.cursor.column = true, 0
 		buf = append(buf, newLine...)
 	}
 	switch {
@@ -333,28 +333,69 @@ func (w *writer) Write(p []byte) (int, error) {
 		s.render(v)
 	}
 	s.written = time.Now()
-	buf := s.erase(s.buf[:0])
-	if s.wrapped && p[0] < ' ' && p[0] != esc { // it goes by where the line ended
-		buf = append(buf, "\x1b[A\x1b["...)
-		buf = strconv.AppendInt(buf, int64(s.view.width), 10)
-		buf = append(buf, 'G')
-	}
-	s.wrapped = false
-	s.cursor.write(p, s.view.width)
+	at := s.unwrap(p)
 	if !w.same {
-		s.send(buf)
-		n, err := w.file.Write(p)
-		if s.cursor.settled() {
-			s.send(s.paint(s.buf[:0]))
-		}
-		return n, err
+		return w.writeApart(p, at)
 	}
+	buf := s.erase(s.buf[:0])
 	start := len(buf)
-	buf = append(buf, p...)
+	if at >= 0 {
+		buf = append(buf, p[:at]...)
+		buf = s.up(buf)
+		start = len(buf) - at
+		buf = append(buf, p[at:]...)
+	} else {
+		buf = append(buf, p...)
+	}
+	s.cursor.write(p, s.view.width)
 	if s.cursor.settled() {
 		buf = s.paint(buf)
 	}
 	s.keep(buf)
 	n, err := w.file.Write(buf)
 	return min(max(n-start, 0), len(p)), err
+}
+
+// writeApart is Write where stdout and stderr may be two terminals.
+func (w *writer) writeApart(p []byte, at int) (int, error) {
+	s := w.screen
+	s.send(s.erase(s.buf[:0]))
+	head := 0
+	if at >= 0 {
+		if n, err := w.file.Write(p[:at]); err != nil {
+			return n, err
+		}
+		s.send(s.up(s.buf[:0]))
+		head = at
+	}
+	n, err := w.file.Write(p[head:])
+	s.cursor.write(p, s.view.width)
+	if s.cursor.settled() {
+		s.send(s.paint(s.buf[:0]))
+	}
+	return head + n, err
+}
+
+// unwrap makes the cursor ready for p, where it was moved to the next row. It returns before which byte of p it must go up
+// again, or -1.
+func (s *Screen) unwrap(p []byte) int {
+	if !s.wrapped {
+		return -1
+	}
+	i := s.cursor.next(p)
+	if i == len(p) {
+		return -1 // only looks have changed
+	}
+	s.wrapped = false
+	if b := p[i]; b != '\n' && b != '\r' && b != '\b' { // which go by where the line ended
+		return -1
+	}
+	s.cursor.column = s.view.width - 1
+	return i
+}
+
+// up adds to buf what brings the cursor to the last column of the row above.
+func (s *Screen) up(buf []byte) []byte {
+	buf = append(buf, "\x1b[A\x1b["...)
+	return append(strconv.AppendInt(buf, int64(s.view.width), 10), 'G')
 }
