@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/pflag"
 
@@ -15,7 +12,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/job"
 	"github.com/throttle-cli/throttle/internal/output"
 	"github.com/throttle-cli/throttle/internal/record"
-	"github.com/throttle-cli/throttle/internal/shellline"
+	"github.com/throttle-cli/throttle/internal/tally"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -27,7 +24,12 @@ type jobOptions struct {
 	dryRun, verbose            bool
 	termSeq                    string
 	shell                      bool
+	halt                       string
+	results                    string
 	leftover                   leftoverOptions
+	retry                      retryOptions
+	history                    historyOptions
+	progress                   progressOptions
 }
 
 func (o *jobOptions) addJobFlags(f *pflag.FlagSet) {
@@ -37,6 +39,16 @@ func (o *jobOptions) addJobFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the commands and run none")
 	f.BoolVarP(&o.verbose, "verbose", "t", false, "print each command on stderr as it starts")
 	_ = f.MarkHidden("max-procs")
+}
+
+func (o *jobOptions) addRetryFlags(f *pflag.FlagSet) {
+	o.retry.addFlags(f)
+	f.StringVar(&o.halt, "halt", "never", "end at `WHEN,WHY=N`: now|soon,fail|success|done=N or N%")
+}
+
+func (o *jobOptions) addHistoryFlags(f *pflag.FlagSet) {
+	o.history.addFlags(f)
+	f.StringVar(&o.results, "results", "", "keep the output of each job in files in `DIR`")
 }
 
 func (o *jobOptions) addOutputFlags(f *pflag.FlagSet) {
@@ -79,22 +91,53 @@ type maker interface {
 	precheck() error
 }
 
-// runBatch runs a command for each task that tasks makes of the records of the inputs.
-func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, tasks maker, delim byte, inputs []record.Input, std streams) error {
-	mode, err := o.mode()
+// An inputOf is what a mode that runs commands reads, and makes commands of.
+type inputOf struct {
+	mode    string   // as a journal names it
+	command []string // the words, where they are the same for all
+	replace string   // what stands for the line
+	tasks   maker
+	delim   byte
+	each    int // how many records a task takes; 0 if that is not known before
+	inputs  []record.Input
+}
+
+// A plan is what the flags ask for, checked.
+type plan struct {
+	mode  output.Mode
+	term  job.TermSeq
+	halt  batch.Halt
+	react *reaction
+}
+
+func (o *jobOptions) plan() (p plan, err error) {
+	if p.mode, err = o.mode(); err != nil {
+		return p, err
+	}
+	if p.term, err = job.ParseTermSeq(o.termSeq); err != nil {
+		return p, fmt.Errorf("--term-seq: %w", err)
+	}
+	if o.jobs < 0 {
+		return p, fmt.Errorf("--jobs %d: it is 1 or more, or 0 for what the rate needs", o.jobs)
+	}
+	if p.halt, err = batch.ParseHalt(o.halt); err != nil {
+		return p, fmt.Errorf("--halt %w", err)
+	}
+	if p.react, err = o.retry.reaction(); err != nil {
+		return p, err
+	}
+	return p, o.history.check()
+}
+
+// runBatch runs a command for each task that is made of the records of the inputs.
+func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, in inputOf, std streams) error {
+	how, err := o.plan()
 	if err != nil {
 		return err
 	}
-	term, err := job.ParseTermSeq(o.termSeq)
-	if err != nil {
-		return fmt.Errorf("--term-seq: %w", err)
-	}
-	if o.jobs < 0 {
-		return fmt.Errorf("--jobs %d: it is 1 or more, or 0 for what the rate needs", o.jobs)
-	}
-	names := make([]string, len(inputs))
-	for i, in := range inputs {
-		names[i] = in.Name
+	names := make([]string, len(in.inputs))
+	for i, input := range in.inputs {
+		names[i] = input.Name
 	}
 	p, err := by.open(false, std)
 	if err != nil {
@@ -104,139 +147,38 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, tasks maker, 
 	if p.unit == pacer.Bytes {
 		return errors.New("a rate in bytes paces a stream: for commands say how many, such as 10/s")
 	}
-	if o.dryRun {
-		o.leftover.name = "" // nothing is done, so nothing can be left
+	if len(how.react.Rules.ThrottledOn) > 0 {
+		p.react(how.react.feedback, std.log)
+	}
+	s := &session{o: o, plan: how, in: in, pace: p, std: std, tally: tally.New(), history: &history{}, reader: record.NewReader(in.delim, in.inputs...)}
+	if o.dryRun { // nothing is done, so nothing can be left, and nothing is written down
+		o.leftover.name = ""
+		return s.dryRun(ctx)
 	}
 	if err := o.leftover.open(std, names...); err != nil {
 		return err
 	}
-	sig := catch(ctx)
-	defer sig.stop()
-	reader := record.NewReader(delim, inputs...)
-	var pending string // of a task that could not be made
-	next := func(ctx context.Context) (batch.Task, error) {
-		pending = ""
-		task, err := tasks.make(func() (record.Record, error) {
-			r, err := reader.Next(ctx)
-			pending += r.Raw
-			return r, err
-		})
-		if err == nil {
-			pending = ""
-		}
-		return task, err
+	if err := in.tasks.precheck(); err != nil {
+		s.sig = catch(ctx)
+		defer s.sig.stop()
+		return s.conclude(batch.Result{Err: err})
 	}
-	var res batch.Result
-	if o.dryRun {
-		res.Err = dryRun(sig.ctx, next, std.out)
-	} else if res.Err = tasks.precheck(); res.Err == nil {
-		res = batch.Run(sig.ctx, o.batch(p, next, mode, term, sig.kill, std))
-	}
-	return o.conclude(res, pending, reader, delim, sig.kill, std)
-}
-
-// batch fills in what is run and how.
-func (o *jobOptions) batch(p *pace, next func(context.Context) (batch.Task, error), mode output.Mode, term job.TermSeq, kill <-chan struct{}, std streams) batch.Options {
-	b := batch.Options{
-		Next:   next,
-		Wait:   p.wait,
-		Run:    job.Exec(term, kill),
-		Jobs:   o.jobs,
-		Output: output.New(std.out, std.err, mode, o.keepOrder),
-		Tagged: o.tag,
-		Env:    environ(p.key),
-		Ending: term.Total(),
-		Kill:   kill,
-	}
-	if f, ok := std.out.(*os.File); ok && mode == output.Ungroup {
-		b.Closed = func() bool { return hungUp(f) }
-	}
-	b.Overlap = p.unlimited()
-	if most := mostJobs(); b.Jobs > most {
-		fmt.Fprintf(std.err, "throttle: --jobs %d: this process may have %d open files, enough for %s (ulimit -n)\n", b.Jobs, descriptors(), plural(most, "job"))
-		b.Jobs = most
-	}
-	if b.Jobs == 0 {
-		b.Jobs = defaultJobs(p.unlimited())
-		if !p.unlimited() {
-			b.Held = func() {
-				b.Output.Note(fmt.Sprintf("throttle: %s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)\n", plural(b.Jobs, "job")))
-			}
-		}
-	}
-	if o.verbose {
-		b.Starting = func(c batch.Command) {
-			b.Output.Note(shellline.Quote(c.Argv) + "\n")
-		}
-	}
-	return b
-}
-
-// dryRun prints the commands of all tasks.
-func dryRun(ctx context.Context, next func(context.Context) (batch.Task, error), out io.Writer) error {
-	for seq := 1; ; seq++ {
-		task, err := next(ctx)
-		if err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(out, shellline.Quote(task.Command(seq, 1).Argv)); err != nil {
-			return &batch.OutputError{Err: err}
-		}
-	}
-}
-
-// conclude says what there is to say about how a batch ended, and returns it as an exit code.
-func (o *jobOptions) conclude(res batch.Result, pending string, rest source, delim byte, kill <-chan struct{}, std streams) error {
-	var out *batch.OutputError
-	unheard := errors.As(res.Err, &out) && isEPIPE(res.Err) // the consumer has had enough
-	if res.Failed > 0 && !unheard {
-		first := ""
-		if res.Failed > 1 {
-			first = "the first was "
-		}
-		fmt.Fprintf(std.err, "throttle: %d of %s failed: %sjob %d (%s): %s\n", res.Failed, plural(res.Started, "job"), first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome))
-	}
-	switch {
-	case errors.Is(res.Err, io.EOF) && res.Failed > 0:
-		o.leftover.unused()
-		return exitCode(codeSomeFailed)
-	case errors.Is(res.Err, io.EOF):
-		o.leftover.unused()
-		return nil
-	}
-	code, why := codeOf(res.Err), res.Err
-	switch {
-	case unheard: // end like one whom SIGPIPE ended, and as quietly
-		code, why = codeSignal+int(syscall.SIGPIPE), nil
-	case out != nil:
-		why = fmt.Errorf("output: %w", why)
-	}
-	for _, some := range []struct {
-		what  string
-		tasks []batch.Task
-	}{
-		{"ended while they ran", res.Ended},
-		{"their output is not complete", res.Unheard},
-		{"their output, or their end, did not come", res.Lost},
-	} {
-		if why != nil && len(some.tasks) > 0 {
-			why = fmt.Errorf("%w; %s: %s", why, some.what, someNames(some.tasks))
-		}
-	}
-	var left []byte
-	for _, t := range res.Left {
-		left = append(left, t.Input...)
-	}
-	left = append(left, pending...)
-	e := early{why: why, left: left, rest: rest, delim: delim, verb: "done", kill: kill}
-	if err := o.leftover.settle(e, std); err != nil {
+	if s.history, err = o.history.open(in.mode, in.command, p.key, std.version, std.log); err != nil {
 		return err
 	}
-	return exitCode(code)
+	if s.results, err = openResults(o.results, in.replace); err != nil {
+		s.history.close()
+		return err
+	}
+	defer s.results.end()
+	return s.run(ctx)
 }
 
 // ending says how a job ended.
 func ending(o job.Outcome) string {
+	if o.TimedOut {
+		return fmt.Sprintf("timed out after %v", round(o.End.Sub(o.Start)))
+	}
 	if o.Signal != 0 {
 		return fmt.Sprintf("ended by signal %d (%v)", int(o.Signal), o.Signal)
 	}

@@ -17,6 +17,7 @@ func (e exitCode) Error() string { return "exit code " + strconv.Itoa(int(e)) }
 const (
 	codeNotGranted = 75  // EX_TEMPFAIL: no grant in the time given
 	codeSomeFailed = 123 // jobs have failed
+	codeHalted     = 124 // ended by --halt; a command that has timed out has it too
 	codeFailed     = 125 // throttle itself failed, usage included
 	codeCannotRun  = 126 // a command is there and can't be executed
 	codeNotFound   = 127 // there is no such command
@@ -28,11 +29,14 @@ func codeOf(err error) int {
 	var code exitCode
 	var interrupt *job.Interrupt
 	var start *batch.StartError
+	var halt *batch.HaltError
 	switch {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &interrupt):
 		return codeSignal + int(interrupt.Signal)
+	case errors.As(err, &halt):
+		return codeHalted
 	case errors.As(err, &start) && job.NotFound(start.Err):
 		return codeNotFound
 	case errors.As(err, &start) && job.Short(start.Err):

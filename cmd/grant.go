@@ -39,6 +39,7 @@ type grant struct {
 	Granted bool
 	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
+	r       *lockfile.Reservation
 }
 
 // patience returns how long a grant may take, negative for any time.
@@ -60,32 +61,45 @@ func (o *grantOptions) patience() (time.Duration, error) {
 
 // take waits for a grant of n units.
 func (o *grantOptions) take(ctx context.Context, n int, std streams) (grant, error) {
-	patience, err := o.patience()
+	f, err := o.open(std)
 	if err != nil {
 		return grant{}, err
 	}
+	g, err := o.ask(ctx, f, n)
+	if !g.Locked { // to close the file would need its lock
+		_ = f.Close() // a place is given back by the end of the process too
+	}
+	return g, err
+}
+
+// open opens the shared state.
+func (o *grantOptions) open(std streams) (*lockfile.File, error) {
+	if _, err := o.patience(); err != nil {
+		return nil, err
+	}
 	if o.conflictCode < 0 || o.conflictCode > 255 {
-		return grant{}, fmt.Errorf("--conflict-exit-code %d: it is 0 to 255", o.conflictCode)
+		return nil, fmt.Errorf("--conflict-exit-code %d: it is 0 to 255", o.conflictCode)
 	}
 	if !o.pace.shared() {
 		o.pace.key = defaultKey
 	}
 	limit, unit, err := o.pace.limit.optional()
 	if err != nil {
-		return grant{}, err
+		return nil, err
 	}
-	f, err := o.pace.adopt(lockfile.Options{Limit: limit, Bytes: unit == pacer.Bytes}, std)
+	return o.pace.adopt(lockfile.Options{Limit: limit, Bytes: unit == pacer.Bytes}, std)
+}
+
+// ask waits for a grant of n units of the shared limit.
+func (o *grantOptions) ask(ctx context.Context, f *lockfile.File, n int) (grant, error) {
+	patience, err := o.patience()
 	if err != nil {
 		return grant{}, err
 	}
 	start := time.Now()
 	g, err := wait(ctx, f, n, patience)
 	g.Key, g.Waited = o.pace.key, time.Since(start)
-	if g.Locked {
-		return g, nil // to close the file would need its lock
-	}
-	_ = f.Close() // a place is given back by the end of the process too
-	if err != nil {
+	if err != nil && !g.Locked {
 		return g, o.pace.explain(err)
 	}
 	return g, nil
@@ -120,7 +134,7 @@ func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) 
 	} else if err != nil {
 		return grant{}, err
 	}
-	return grant{Granted: true, Slot: r.Slot(), OnBoot: r.SinceBoot()}, nil
+	return grant{Granted: true, Slot: r.Slot(), OnBoot: r.SinceBoot(), r: r}, nil
 }
 
 var errTooLong = errors.New("the slot was moved away")
@@ -136,7 +150,7 @@ func (o *grantOptions) refused(g grant, std streams) error {
 	case g.Retry < 0:
 		when = "the slot did not come in time"
 	}
-	fmt.Fprintf(std.err, "throttle: %s: not granted: %s\n", o.pace.name(), when)
+	std.log.fail(fmt.Sprintf("%s: not granted: %s", o.pace.name(), when), "key", g.Key)
 	return exitCode(o.conflictCode)
 }
 

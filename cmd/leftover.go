@@ -112,24 +112,24 @@ func (o *leftoverOptions) settle(e early, std streams) error {
 		if e.why == nil {
 			return nil
 		}
-		fmt.Fprintf(std.err, "throttle: %v%s\n", e.why, describe(ahead.Bytes(), e.delim, e.verb))
+		std.log.fail(fmt.Sprintf("%v%s", e.why, describe(ahead.Bytes(), e.delim, e.verb)))
 		if err != nil && !errors.Is(e.why, err) {
-			fmt.Fprintf(std.err, "throttle: %v\n", err)
+			std.log.fail(err.Error())
 		}
 		return nil
 	}
 	count := &lineCounter{w: o.file, delim: e.delim}
 	complete, err := o.write(ctx, e, count)
 	if e.why != nil {
-		fmt.Fprintf(std.err, "throttle: %v; not %s: %s, in %s\n", e.why, e.verb, plural(count.lines(), "line"), o.name)
+		std.log.fail(fmt.Sprintf("%v; not %s: %s, in %s", e.why, e.verb, plural(count.lines(), "line"), o.name), "left", count.lines(), "leftover", o.name)
 	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("--leftover: %w: what follows in the input is not in it", err)
 	case !complete && count.open > 0:
-		fmt.Fprintf(std.err, "throttle: %s does not have all: the input had not ended, and its last line, of which %d bytes had come, was cut off\n", o.name, count.open)
+		std.log.fail(fmt.Sprintf("%s does not have all: the input had not ended, and its last line, of which %d bytes had come, was cut off", o.name, count.open))
 	case !complete:
-		fmt.Fprintf(std.err, "throttle: %s does not have all: the input had not ended\n", o.name)
+		std.log.fail(o.name + " does not have all: the input had not ended")
 	}
 	return nil
 }

@@ -47,7 +47,8 @@ func runLines(ctx context.Context, o *lineOptions, command []string, std streams
 	if err != nil {
 		return err
 	}
-	return runBatch(ctx, o.pace, &o.job, tasks, delim, inputs, std)
+	in := inputOf{mode: "lines", command: command, replace: o.replace, tasks: tasks, delim: delim, each: o.maxArgs, inputs: inputs}
+	return runBatch(ctx, o.pace, &o.job, in, std)
 }
 
 // maker checks the flags that say what becomes of a line.
@@ -123,7 +124,7 @@ func (m *lineMaker) make(next func() (record.Record, error)) (batch.Task, error)
 	if err != nil {
 		return batch.Task{}, err
 	}
-	task := batch.Task{Name: first.Where(), Input: first.Raw}
+	task := batch.Task{Name: first.Where(), Input: first.Raw, Content: first.Text}
 	args := []string{first.Text}
 	for len(args) < m.n {
 		r, err := next()
@@ -135,6 +136,7 @@ func (m *lineMaker) make(next func() (record.Record, error)) (batch.Task, error)
 		}
 		args = append(args, r.Text)
 		task.Input += r.Raw
+		task.Content += "\x00" + r.Text
 	}
 	values := template.Values{Args: args}
 	if m.n == 1 {
@@ -154,7 +156,7 @@ func (m *lineMaker) make(next func() (record.Record, error)) (batch.Task, error)
 		v := values
 		v.Seq, v.Slot = seq, slot
 		argv := append(m.prefix[:len(m.prefix):len(m.prefix)], m.template.Expand(v)...)
-		return batch.Command{Path: m.path, Argv: argv, Tag: tag}
+		return batch.Command{Path: m.path, Argv: argv, Tag: tag, Values: values}
 	}
 	return task, nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/finetimer"
 	"github.com/throttle-cli/throttle/internal/pipe"
 	"github.com/throttle-cli/throttle/lockfile"
@@ -57,19 +58,63 @@ func (o *paceOptions) shared() bool { return o.key != "" || o.state != "" }
 
 // A pace is what a mode goes by.
 type pace struct {
-	wait  func(context.Context) error
+	wait  func(context.Context) (batch.Grant, error)
 	ask   func(context.Context, int) (pipe.Grant, error)
 	limit func() pacer.Limit // in force, as far as is known
 	unit  pacer.Unit
 	ahead time.Duration // for how long grants may be asked for before their slots
 	key   string
+	// now returns how the limit stands.
+	now func() limitState
+	// feeds, when set, is told of attempts that the remote has throttled, and what came of it.
+	feeds func(a *batch.Attempt, c pacerCooldown)
+	// feedback is what becomes of the limit then.
+	feedback pacerFeedback
 	// shared says that others may lower the limit, whatever it is now.
 	shared bool
 	close  func()
 }
 
+// A limitState is how a limit stands.
+type limitState struct {
+	set, effective pacer.Limit
+	cooldown       time.Time // until when there are no grants; zero for none
+	paused         bool
+}
+
+// react has the limit hear of attempts that the remote has throttled.
+func (p *pace) react(f pacerFeedback, log *logger) {
+	p.feedback = f
+	p.feeds = func(a *batch.Attempt, c pacerCooldown) {
+		if !c.New {
+			return
+		}
+		whose := ""
+		if p.key != "" {
+			whose = fmt.Sprintf(" on key %q", p.key)
+		}
+		then := ""
+		if f.Adaptive && !c.Rate.IsUnlimited() {
+			then = fmt.Sprintf(", then %v", c.Rate)
+		}
+		log.warn(fmt.Sprintf("throttled by the remote: job %d (%s): %s: no starts%s for %v%s", a.Seq, a.Task.Name, a.Verdict.Why, whose, round(c.Length), then),
+			"job", a.Seq, "key", p.key, "why", a.Verdict.Why, "cooldown", c.Length.Seconds())
+	}
+}
+
 // unlimited reports whether there is nothing to wait for, and never will be.
 func (p *pace) unlimited() bool { return !p.shared && p.limit().IsUnlimited() }
+
+// with returns an environment with more of it, as NAME=value, as far as there is nothing under the name.
+func with(env, more []string) []string {
+	for _, m := range more {
+		name, _, _ := strings.Cut(m, "=")
+		if !slices.ContainsFunc(env, func(v string) bool { n, _, _ := strings.Cut(v, "="); return n == name }) {
+			env = append(env, m)
+		}
+	}
+	return env
+}
 
 // environ returns the environment of commands that go by a key, or by none, without what is different for each.
 func environ(key string) []string {
@@ -105,14 +150,47 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 		opts = append(opts, pacer.WithDebt())
 	}
 	p := pacer.New(limit, opts...)
-	return &pace{
-		wait:  p.Wait,
+	own := &pace{
+		now:   func() limitState { return limitState{set: p.Limit(), effective: p.Limit()} },
 		ask:   func(_ context.Context, n int) (pipe.Grant, error) { return p.ReserveN(n) },
 		limit: p.Limit,
 		unit:  unit,
 		ahead: ahead,
 		close: func() {},
-	}, nil
+	}
+	own.wait = func(ctx context.Context) (batch.Grant, error) {
+		if own.feeds == nil {
+			return nil, p.Wait(ctx)
+		}
+		r, err := p.Reserve()
+		if err != nil {
+			return nil, err
+		}
+		return ownGrant{own, r}, r.Wait(ctx)
+	}
+	return own, nil
+}
+
+// An ownGrant is a grant of a limit of our own.
+type ownGrant struct {
+	pace *pace
+	r    *pacer.Reservation
+}
+
+// Throttled is that of batch.Grant.
+func (g ownGrant) Throttled(a *batch.Attempt) error {
+	return nil
+}
+
+// A sharedGrant is a grant of a limit that is shared.
+type sharedGrant struct {
+	pace *pace
+	r    *lockfile.Reservation
+}
+
+// Throttled is that of batch.Grant. What the remote said is told to others also when we were interrupted.
+func (g sharedGrant) Throttled(a *batch.Attempt) error {
+	return nil
 }
 
 func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, std streams) (*pace, error) {
@@ -136,9 +214,15 @@ func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, 
 	if status.Limited && status.Bytes {
 		unit = pacer.Bytes
 	}
-	return &pace{
-		wait: f.Wait,
-		ask:  func(ctx context.Context, n int) (pipe.Grant, error) { return f.Reserve(ctx, n) },
+	shared := &pace{
+		now: func() limitState {
+			s, err := f.Status()
+			if err != nil { // the next grant says so
+				return limitState{set: f.Limit(), effective: f.Limit()}
+			}
+			return limitState{set: s.Limit, effective: s.Limit}
+		},
+		ask: func(ctx context.Context, n int) (pipe.Grant, error) { return f.Reserve(ctx, n) },
 		limit: func() pacer.Limit {
 			if now := f.Limit(); now != limit {
 				return now
@@ -149,7 +233,15 @@ func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, 
 		key:    o.key,
 		shared: true,
 		close:  func() { _ = f.Close() }, // what it holds is given back by our end too
-	}, nil
+	}
+	shared.wait = func(ctx context.Context) (batch.Grant, error) {
+		if shared.feeds == nil {
+			return nil, f.Wait(ctx)
+		}
+		r, err := f.Grant(ctx, 1)
+		return sharedGrant{shared, r}, err
+	}
+	return shared, nil
 }
 
 // noLimit says that neither the flags nor the state have a limit.
@@ -232,7 +324,7 @@ func (o *paceOptions) file(opts lockfile.Options, std streams) (*lockfile.File, 
 			err = fmt.Errorf("%s has the limit %v, and %v is given: the stricter holds, %v (throttle set %s --rate ... changes it, where no other rate is given)",
 				o.name(), conflict.Stored, conflict.Given, conflict.Holds, o.flags())
 		}
-		fmt.Fprintf(std.err, "throttle: warning: %v\n", err)
+		std.log.warn(fmt.Sprintf("warning: %v", err))
 	}
 	f, err := lockfile.Open(path, o.key, opts)
 	if err != nil {

@@ -18,11 +18,15 @@ import (
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
+	log      *logger // of what is said on err
+	version  string  // of throttle
 }
 
 // Main runs the command line and returns the exit code of the process.
 func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	root := newRootCommand(versionOf(version), streams{stdin, stdout, stderr})
+	log := newLogger(stderr)
+	version = versionOf(version)
+	root := newRootCommand(version, streams{stdin, stdout, stderr, log, version})
 	root.SetArgs(append([]string{}, args...)) // never nil: cobra would read os.Args
 	err := root.Execute()
 	var code exitCode
@@ -32,12 +36,12 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 	case errors.As(err, &code):
 		return int(code)
 	}
-	fmt.Fprintf(stderr, "throttle: %v\n", err)
+	log.fail(err.Error())
 	return codeOf(err)
 }
 
 // NewRootCommand returns the command tree, for those that make documents of it.
-func NewRootCommand() *cobra.Command { return newRootCommand("", streams{}) }
+func NewRootCommand() *cobra.Command { return newRootCommand("", streams{log: newLogger(io.Discard)}) }
 
 func versionOf(version string) string {
 	if version != "" {
@@ -99,15 +103,17 @@ func newRootCommand(version string, std streams) *cobra.Command {
 		newGroup("Rate", o.pace.addFlags),
 		newGroup("Input", o.input.addFlags, o.lines.job.leftover.addFlags),
 		newGroup("Command", o.lines.addFlags, o.lines.job.addJobFlags).forCommands(),
-		newGroup("Output of commands", o.lines.job.addOutputFlags).forCommands(),
-		newGroup("Other", func(f *pflag.FlagSet) {
+		newGroup("Attempts", o.lines.job.addRetryFlags).forCommands(),
+		newGroup("Record", o.lines.job.addHistoryFlags).forCommands(),
+		newGroup("Output of commands", o.lines.job.addOutputFlags, o.lines.job.progress.addFlags).forCommands(),
+		newGroup("Other", std.log.addFlags, func(f *pflag.FlagSet) {
 			f.BoolVar(&o.version, "version", false, "print the version")
 			f.BoolP("help", "h", false, "print this")
 		}),
 	)
 	root.AddCommand(
 		newRunCommand(std), newExecCommand(std), newWaitCommand(std),
-		newStatusCommand(std), newSetCommand(std), newResetCommand(std),
+		newStatusCommand(std), newSetCommand(std), newResetCommand(std), newPresetsCommand(std),
 		newCompletionCommand(std),
 	)
 	return root

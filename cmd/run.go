@@ -14,6 +14,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/record"
 	"github.com/throttle-cli/throttle/internal/shellline"
+	"github.com/throttle-cli/throttle/internal/template"
 )
 
 // runOptions are those of the mode that runs lines which are commands.
@@ -43,7 +44,10 @@ can do, such as | > ; & $VAR, is an error without --shell.`,
 		newGroup("Jobs", func(f *pflag.FlagSet) {
 			f.BoolVar(&o.job.shell, "shell", false, "each line is a script for sh -c")
 		}, o.job.addJobFlags, o.job.leftover.addFlags),
+		newGroup("Attempts", o.job.addRetryFlags),
+		newGroup("Record", o.job.addHistoryFlags),
 		newGroup("Output", o.job.addOutputFlags),
+		newGroup("Messages", o.job.progress.addFlags, std.log.addFlags),
 	)
 	return c
 }
@@ -53,7 +57,8 @@ func runCommands(ctx context.Context, o *runOptions, files []string, std streams
 	if err != nil {
 		return err
 	}
-	return runBatch(ctx, &o.pace, &o.job, commandMaker{shell: o.job.shell, files: files}, '\n', inputs, std)
+	in := inputOf{mode: "run", replace: "{}", tasks: commandMaker{shell: o.job.shell, files: files}, delim: '\n', inputs: inputs}
+	return runBatch(ctx, &o.pace, &o.job, in, std)
 }
 
 // A commandMaker takes each line for a command.
@@ -99,8 +104,10 @@ func (m commandMaker) make(next func() (record.Record, error)) (batch.Task, erro
 			skipped += r.Raw
 			continue
 		}
+		c := batch.Command{Argv: words, Tag: r.Text, Values: template.Values{Line: &r.Text, Args: []string{r.Text}}}
 		if m.shell {
-			words = []string{"sh", "-c", strings.TrimSuffix(r.Text, "\r")}
+			c.Line = strings.TrimSuffix(r.Text, "\r")
+			c.Argv = []string{"sh", "-c", c.Line}
 		} else if err != nil {
 			var at *shellline.Error
 			if errors.As(err, &at) {
@@ -109,8 +116,8 @@ func (m commandMaker) make(next func() (record.Record, error)) (batch.Task, erro
 			return batch.Task{}, fmt.Errorf("%s: %w", r.Where(), err)
 		}
 		return batch.Task{
-			Name: r.Where(), Input: skipped + r.Raw,
-			Command: func(int, int) batch.Command { return batch.Command{Argv: words, Tag: r.Text} },
+			Name: r.Where(), Input: skipped + r.Raw, Content: r.Text,
+			Command: func(int, int) batch.Command { return c },
 		}, nil
 	}
 }

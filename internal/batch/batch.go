@@ -25,6 +25,8 @@ import (
 type Task struct {
 	Name    string // for messages: "line 7 of ids.txt"
 	Input   string // what it was made of, as it was read
+	Content string // what makes it this task and no other
+	Mark    any    // of the caller
 	Seq     int    // its number, 0 for the next one
 	Command func(seq, slot int) Command
 }
@@ -34,15 +36,16 @@ type Command struct {
 	Path string // the file to execute
 	Argv []string
 	Tag  string // names it in the output
-	// Args are the parts of the input that it was made of.
-	Args []string
+	// Values are what it was made of, for the one who has made it.
+	Values any
+	// Line is the command as a shell takes it, "" where a shell takes Argv.
+	Line string
 }
 
 // A Grant is what an attempt takes.
 type Grant interface {
-	// Throttled says that the remote has throttled the attempt, and asks to be left alone for a while, 0 if it does not
-	// say for how long.
-	Throttled(after time.Duration) error
+	// Throttled says that the remote has throttled the attempt.
+	Throttled(a *Attempt) error
 }
 
 // An Attempt is one run of a task.
@@ -61,8 +64,10 @@ type Attempt struct {
 	// Again is whether the task is run again, after In at the earliest.
 	Again bool
 	In    time.Duration
-	// Stderr is the last line that it wrote there, where its output was looked at.
-	Stderr string
+	// Last is the last line that it wrote to stderr, where its output was looked at.
+	Last string
+	// Stdout and Stderr are how many bytes it wrote, where they went through us.
+	Stdout, Stderr int64
 }
 
 // An Observer is told of each attempt. Its methods may be called at the same time. An error that it returns ends the
@@ -96,6 +101,7 @@ type Options struct {
 	Env     []string // of the commands
 	Retry   Retry
 	Halt    Halt
+	Seq     int           // the highest number that a task has had before
 	Total   func() int    // how many jobs there are, negative if it is not known
 	Timeout time.Duration // of each attempt; 0 is none
 	// Observer, when set, is told of each attempt.
@@ -224,7 +230,8 @@ type undone struct {
 // Run runs all tasks. When ctx ends, no more is started and the jobs that run are told, as o.Run does it.
 func Run(ctx context.Context, o Options) Result {
 	r := &run{Options: o, turn: make(chan struct{}, 1), alive: make(map[int]Task), held: make(map[int]held), pruneAt: 64}
-	r.queue = newQueue(o.Next, o.Retry.judges())
+	r.seq = o.Seq
+	r.queue = newQueue(o.Next, o.Retry.Judges())
 	r.ctx, r.halted = context.WithCancelCause(ctx)
 	defer r.halted(nil)
 	r.start, r.stop = context.WithCancelCause(r.ctx)
@@ -438,9 +445,10 @@ func (r *run) run(it *item, a *Attempt, grant Grant) {
 	} else {
 		a.Outcome = r.Run(r.ctx, c)
 	}
+	a.Stdout, a.Stderr = it.out.Sizes()
 	r.judge(it, a, watch)
 	if a.Verdict.Kind == feedback.Throttled && grant != nil {
-		if err := grant.Throttled(a.Verdict.After); err != nil {
+		if err := grant.Throttled(a); err != nil {
 			r.end(err)
 		}
 	}
@@ -448,32 +456,32 @@ func (r *run) run(it *item, a *Attempt, grant Grant) {
 }
 
 // outputs fills in where the output of an attempt goes.
-func (r *run) outputs(it *item, a *Attempt, c *job.Command) (watch *watch, err error) {
+func (r *run) outputs(it *item, a *Attempt, c *job.Command) (watch *Watch, err error) {
 	c.Stdout, c.Stderr = it.out.Stdout(), it.out.Stderr()
 	if r.Observer != nil {
 		if c.Stdout, c.Stderr, err = r.Observer.Output(a, c.Stdout, c.Stderr); err != nil {
 			return nil, err
 		}
 	}
-	return r.Retry.watch(c)
+	return r.Retry.Watch(c)
 }
 
 // judge says what an attempt has come to, and whether the item is run again.
-func (r *run) judge(it *item, a *Attempt, w *watch) {
-	defer w.close()
+func (r *run) judge(it *item, a *Attempt, w *Watch) {
+	defer w.Close()
 	a.Interrupted = a.Outcome.ExitCode != 0 && context.Cause(r.ctx) != nil
 	if a.Outcome.StartErr != nil || a.Interrupted {
 		a.Verdict.Kind = feedback.Failed
 		return
 	}
-	a.Verdict = r.Retry.judge(a.Outcome, w)
-	a.Stderr = w.lastLine()
+	a.Verdict = r.Retry.Judge(a.Outcome, w)
+	a.Last = w.LastLine()
 	if a.Verdict.Kind == feedback.Throttled {
 		it.throttled++
 	} else {
 		it.attempts++
 	}
-	a.In, a.Again = r.Retry.again(it.attempts, it.throttled, a.Verdict)
+	a.In, a.Again = r.Retry.Again(it.attempts, it.throttled, a.Verdict)
 	a.Again = a.Again && a.Outcome.OutputErr == nil
 }
 

@@ -30,21 +30,21 @@ type Retry struct {
 // HeadersFD is the file that commands write headers to.
 const HeadersFD = 3
 
-// judges reports whether there may be a second attempt.
-func (p *Retry) judges() bool { return p.Attempts > 1 || len(p.Rules.ThrottledOn) > 0 }
+// Judges reports whether there may be a second attempt.
+func (p *Retry) Judges() bool { return p.Attempts > 1 || len(p.Rules.ThrottledOn) > 0 }
 
-// A watch is what is seen of the output of an attempt. A nil one sees nothing.
-type watch struct {
+// A Watch is what is seen of the output of an attempt. A nil one sees nothing.
+type Watch struct {
 	stdout, stderr *feedback.Window
 	headers        *os.File
 }
 
-// watch puts windows into the output of a command. It is nil if nothing depends on what they show.
-func (p *Retry) watch(c *job.Command) (*watch, error) {
-	if !p.judges() {
-		return nil, nil //nolint:nilnil // a nil watch is a good one
+// Watch puts windows into the output of a command. It is nil if nothing depends on what they show.
+func (p *Retry) Watch(c *job.Command) (*Watch, error) {
+	if !p.Judges() {
+		return nil, nil //nolint:nilnil // a nil Watch is a good one
 	}
-	w := &watch{stderr: feedback.NewWindow(c.Stderr)}
+	w := &Watch{stderr: feedback.NewWindow(c.Stderr)}
 	c.Stderr = w.stderr
 	if p.Rules.Reads(feedback.Stdout) {
 		w.stdout = feedback.NewWindow(c.Stdout)
@@ -61,14 +61,15 @@ func (p *Retry) watch(c *job.Command) (*watch, error) {
 	return w, nil
 }
 
-func (w *watch) close() {
+// Close frees what it has open.
+func (w *Watch) Close() {
 	if w != nil && w.headers != nil {
 		_ = w.headers.Close()
 	}
 }
 
-// lastLine returns the last line of stderr that is not blank.
-func (w *watch) lastLine() string {
+// LastLine returns the last line of stderr that is not blank.
+func (w *Watch) LastLine() string {
 	if w == nil {
 		return ""
 	}
@@ -76,8 +77,8 @@ func (w *watch) lastLine() string {
 	return string(text[bytes.LastIndexByte(text, '\n')+1:])
 }
 
-// judge says what an attempt means.
-func (p *Retry) judge(o job.Outcome, w *watch) feedback.Verdict {
+// Judge says what an attempt means.
+func (p *Retry) Judge(o job.Outcome, w *Watch) feedback.Verdict {
 	a := feedback.Attempt{ExitCode: o.ExitCode, Signal: o.Signal}
 	if w == nil {
 		if a.Failed() {
@@ -95,8 +96,8 @@ func (p *Retry) judge(o job.Outcome, w *watch) feedback.Verdict {
 	return p.Rules.Judge(a, time.Now())
 }
 
-// again reports whether a task is run again after so many attempts, the one that v is about included, and after how long.
-func (p *Retry) again(attempts, throttled int, v feedback.Verdict) (in time.Duration, ok bool) {
+// Again reports whether a task is run again after so many attempts, the one that v is about included, and after how long.
+func (p *Retry) Again(attempts, throttled int, v feedback.Verdict) (in time.Duration, ok bool) {
 	switch v.Kind {
 	case feedback.Throttled:
 		return 0, throttled <= p.Throttled

@@ -157,10 +157,10 @@ type told struct {
 	after []time.Duration
 }
 
-func (l *told) Throttled(after time.Duration) error {
+func (l *told) Throttled(a *batch.Attempt) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.after = append(l.after, after)
+	l.after = append(l.after, a.Verdict.After)
 	return nil
 }
 
@@ -254,6 +254,7 @@ func TestABatchWithAttemptsKnowsWhatIsLeft(t *testing.T) {
 			o.Retry.Rules.ThrottledOn = retryOn(t, "exit=2")
 			o.Observer = see
 			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
 			switch rng.IntN(4) {
 			case 0:
 				time.AfterFunc(time.Duration(rng.IntN(3000))*ms, func() { cancel(&job.Interrupt{Signal: syscall.SIGTERM}) })

@@ -106,6 +106,10 @@ func (j *Job) writer(i int) io.Writer {
 // jobs before it hold it up.
 func (j *Job) Written() bool { return j.sink.mode == Ungroup || j.written.Load() }
 
+// Sizes returns how many bytes the job has written to stdout and stderr, once it does not write any more. What it has
+// written by itself is not known.
+func (j *Job) Sizes() (stdout, stderr int64) { return j.streams[0].size, j.streams[1].size }
+
 // Restart forgets what the job has written and is kept: it is run again. What was written at once stays.
 func (j *Job) Restart() {
 	s := j.sink
@@ -117,6 +121,7 @@ func (j *Job) Restart() {
 	for i := range j.streams {
 		j.streams[i].spool.free()
 		j.streams[i].spool.err = nil
+		j.streams[i].size = 0
 	}
 }
 
@@ -203,11 +208,13 @@ type stream struct {
 	fresh bool // whether a line begins here
 	spool spool
 	tmp   []byte // of tagged
+	size  int64  // bytes that the job wrote
 }
 
 // Write takes the next output of the job. An error of the consumer is returned, so that the job can be told.
 func (st *stream) Write(p []byte) (int, error) {
 	s := st.job.sink
+	st.size += int64(len(p))
 	if s.mode == LineBuffer {
 		return st.writeLines(p)
 	}

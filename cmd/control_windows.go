@@ -1,0 +1,4 @@
+package cmd
+
+// control does nothing: Windows has no such signals.
+func control(_, _ func()) (stop func()) { return func() {} }

@@ -1,0 +1,263 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/throttle-cli/throttle/internal/batch"
+	"github.com/throttle-cli/throttle/internal/job"
+	"github.com/throttle-cli/throttle/internal/journal"
+	"github.com/throttle-cli/throttle/internal/output"
+	"github.com/throttle-cli/throttle/internal/progress"
+	"github.com/throttle-cli/throttle/internal/record"
+	"github.com/throttle-cli/throttle/internal/shellline"
+	"github.com/throttle-cli/throttle/internal/tally"
+)
+
+// A session is a batch that is under way, with all that is open for it.
+type session struct {
+	plan
+	o       *jobOptions
+	in      inputOf
+	pace    *pace
+	std     streams
+	sig     interrupts
+	tally   *tally.Tally
+	history *history
+	results *kept
+	reader  *record.Reader
+	pauser  pauser
+	jobs    int
+
+	taken   int    // tasks
+	pending string // input of a task that could not be made
+}
+
+// run runs the batch, and says how it ended.
+func (s *session) run(ctx context.Context) error {
+	s.sig = catch(ctx)
+	defer s.sig.stop()
+	if s.in.each > 0 {
+		count(s.sig.ctx, s.in.inputs, s.std, s.in.delim, s.in.each, s.tally.SetTotal)
+	}
+	s.jobs = s.o.howMany(s.pace, s.std)
+	screen := progress.Show(s.std.out, s.std.err, progress.Options{
+		Mode:  s.o.progress.mode(s.std, s.mode, s.o.verbose, s.in.inputs),
+		State: s.state,
+		Every: progressEvery,
+		Env:   os.Getenv,
+	})
+	defer screen.Close()
+	sink := output.New(screen.Stdout(), screen.Stderr(), s.mode, s.o.keepOrder)
+	back := s.std.log.through(sink.Note)
+	stop := control(
+		func() { sink.Note("throttle: " + s.state().Line() + "\n") },
+		func() {
+			if s.pauser.toggle() {
+				s.std.log.note("paused: no starts until SIGUSR2 comes again")
+			} else {
+				s.std.log.note("going on")
+			}
+		})
+	res := batch.Run(s.sig.ctx, s.options(sink))
+	stop()
+	back()
+	screen.Close()
+	s.tally.Leave(int64(len(res.Beside)))
+	end := s.conclude(res)
+	snapshot := s.tally.Snapshot()
+	s.o.progress.summarize(snapshot, s.std)
+	reason := "end"
+	if !errors.Is(res.Err, io.EOF) {
+		reason = res.Err.Error()
+	}
+	err := s.history.stop(journal.Stop{
+		Reason: reason, OK: int(snapshot.Done), Failed: int(snapshot.Failed), Skipped: s.history.skipped, Left: len(res.Left),
+		Attempts: int(snapshot.Attempts), Throttled: int(snapshot.Throttled),
+	})
+	if err != nil && end == nil {
+		return err
+	}
+	return end
+}
+
+// state is what progress shows.
+func (s *session) state() progress.State {
+	limit := s.pace.now()
+	return progress.State{
+		Snapshot: s.tally.Snapshot(), Wanted: limit.set, Effective: limit.effective, Cooldown: limit.cooldown,
+		Paused: limit.paused || s.pauser.paused() != nil, Jobs: s.jobs,
+	}
+}
+
+// next returns the next task that is to be run.
+func (s *session) next(ctx context.Context) (batch.Task, error) {
+	for {
+		task, err := s.make(ctx)
+		if err != nil {
+			return task, err
+		}
+		run, err := s.history.decide(&task)
+		if err == nil {
+			err = s.results.check(task)
+		}
+		if err != nil {
+			s.pending = task.Input
+			return task, err
+		}
+		if run {
+			return task, nil
+		}
+		s.tally.Skip(1)
+	}
+}
+
+// make makes a task of the records that come next.
+func (s *session) make(ctx context.Context) (batch.Task, error) {
+	s.pending = ""
+	task, err := s.in.tasks.make(func() (record.Record, error) {
+		r, err := s.reader.Next(ctx)
+		s.pending += r.Raw
+		return r, err
+	})
+	switch {
+	case errors.Is(err, io.EOF):
+		s.tally.SetTotal(int64(s.taken))
+	case err == nil:
+		s.taken++
+		s.pending = ""
+		if len(s.react.preset.Args) > 0 {
+			command := task.Command
+			task.Command = func(seq, slot int) batch.Command {
+				c := command(seq, slot)
+				c.Argv = s.react.command(c.Argv)
+				return c
+			}
+		}
+	}
+	return task, err
+}
+
+// options fills in what is run and how.
+func (s *session) options(sink *output.Sink) batch.Options {
+	w := &witness{history: s.history, results: s.results, tally: s.tally, log: s.std.log}
+	if s.o.verbose {
+		w.verbose = sink.Note
+	}
+	b := batch.Options{
+		Next: s.next, Wait: s.pace.wait, Paused: s.pauser.paused,
+		Run: job.Exec(s.term, s.sig.kill), Jobs: s.jobs, Overlap: s.pace.unlimited(), Timeout: s.o.retry.timeout,
+		Retry: s.react.Retry, Halt: s.halt, Total: s.total, Seq: s.history.last(), Observer: w,
+		Output: sink, Tagged: s.o.tag, Env: with(environ(s.pace.key), s.react.preset.Env),
+		Ending: s.term.Total(), Kill: s.sig.kill,
+	}
+	if f, ok := s.std.out.(*os.File); ok && s.mode == output.Ungroup {
+		b.Closed = func() bool { return hungUp(f) }
+	}
+	if s.o.jobs == 0 && !s.pace.unlimited() {
+		b.Held = func() {
+			s.std.log.warn(fmt.Sprintf("%s running, the most that suits this machine: starts come later than the rate allows (-j N allows more)", plural(s.jobs, "job")))
+		}
+	}
+	return b
+}
+
+// total returns how many jobs there are, negative if that is not known.
+func (s *session) total() int { return int(s.tally.Snapshot().Total) }
+
+// howMany returns how many jobs may run at once.
+func (o *jobOptions) howMany(p *pace, std streams) int {
+	most := mostJobs()
+	switch {
+	case o.jobs > most:
+		std.log.warn(fmt.Sprintf("--jobs %d: this process may have %d open files, enough for %s (ulimit -n)", o.jobs, descriptors(), plural(most, "job")))
+		return most
+	case o.jobs == 0:
+		return defaultJobs(p.unlimited())
+	}
+	return o.jobs
+}
+
+// dryRun prints the commands of all tasks.
+func (s *session) dryRun(ctx context.Context) error {
+	s.sig = catch(ctx)
+	defer s.sig.stop()
+	res := batch.Result{}
+	for seq := 1; res.Err == nil; seq++ {
+		var task batch.Task
+		if task, res.Err = s.make(s.sig.ctx); res.Err != nil {
+			break
+		}
+		if _, err := fmt.Fprintln(s.std.out, shellline.Quote(task.Command(seq, 1).Argv)); err != nil {
+			res.Err = &batch.OutputError{Err: err}
+		}
+	}
+	return s.conclude(res)
+}
+
+// conclude says what there is to say about how a batch ended, and returns it as an exit code.
+func (s *session) conclude(res batch.Result) error {
+	std, leftover := s.std, &s.o.leftover
+	var out *batch.OutputError
+	unheard := errors.As(res.Err, &out) && isEPIPE(res.Err) // the consumer has had enough
+	if res.Failed > 0 && !unheard {
+		first := ""
+		if res.Failed > 1 {
+			first = "the first was "
+		}
+		std.log.fail(fmt.Sprintf("%d of %s failed: %sjob %d (%s): %s", res.Failed, plural(res.Started, "job"), first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome)),
+			"failed", res.Failed, "started", res.Started)
+	}
+	if s.history.bad > 0 {
+		std.log.fail(fmt.Sprintf("%s failed before and %s not run again (--resume-failed runs them)", plural(s.history.bad, "job"), wasWere(s.history.bad)), "failed_before", s.history.bad)
+	}
+	switch {
+	case errors.Is(res.Err, io.EOF) && res.Failed+s.history.bad > 0:
+		leftover.unused()
+		return exitCode(codeSomeFailed)
+	case errors.Is(res.Err, io.EOF):
+		leftover.unused()
+		return nil
+	}
+	code, why := codeOf(res.Err), res.Err
+	switch {
+	case unheard: // end like one whom SIGPIPE ended, and as quietly
+		code, why = codeSignal+int(syscall.SIGPIPE), nil
+	case out != nil:
+		why = fmt.Errorf("output: %w", why)
+	}
+	for _, some := range []struct {
+		what  string
+		tasks []batch.Task
+	}{
+		{"ended while they ran", res.Ended},
+		{"had failed and were to be run again", res.Beside},
+		{"their output is not complete", res.Unheard},
+		{"their output, or their end, did not come", res.Lost},
+	} {
+		if why != nil && len(some.tasks) > 0 {
+			why = fmt.Errorf("%w; %s: %s", why, some.what, someNames(some.tasks))
+		}
+	}
+	var left []byte
+	for _, t := range res.Left {
+		left = append(left, t.Input...)
+	}
+	left = append(left, s.pending...)
+	e := early{why: why, left: left, rest: s.reader, delim: s.in.delim, verb: "done", kill: s.sig.kill}
+	if err := leftover.settle(e, std); err != nil {
+		return err
+	}
+	return exitCode(code)
+}
+
+func wasWere(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}

@@ -1,0 +1,78 @@
+package cmd
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/throttle-cli/throttle/internal/batch"
+	"github.com/throttle-cli/throttle/internal/feedback"
+	"github.com/throttle-cli/throttle/internal/shellline"
+	"github.com/throttle-cli/throttle/internal/tally"
+)
+
+// A witness sees each attempt: it writes it down, counts it, and says what there is to say.
+type witness struct {
+	history *history
+	results *kept
+	tally   *tally.Tally
+	log     *logger
+	verbose func(text string) // is given each command; nil for none
+	most    int               // attempts
+}
+
+// Starting is that of batch.Observer.
+func (w *witness) Starting(a *batch.Attempt) error {
+	if err := w.history.start(a); err != nil {
+		return err
+	}
+	if w.verbose != nil {
+		w.verbose(shellline.Quote(a.Command.Argv) + "\n")
+	}
+	w.tally.Start(a.N == 1, a.Waited)
+	return nil
+}
+
+// Output is that of batch.Observer.
+func (w *witness) Output(a *batch.Attempt, stdout, stderr io.Writer) (io.Writer, io.Writer, error) {
+	return w.results.open(a, stdout, stderr)
+}
+
+// Ended is that of batch.Observer.
+func (w *witness) Ended(a *batch.Attempt) error {
+	err := w.history.end(a)
+	if closeErr := w.results.close(a); err == nil {
+		err = closeErr
+	}
+	o := a.Outcome
+	e := tally.Ending{Run: o.End.Sub(o.Start), Throttled: a.Verdict.Kind == feedback.Throttled, TimedOut: o.TimedOut}
+	switch {
+	case a.Interrupted || o.StartErr != nil:
+		e.Verdict = tally.Interrupted
+	case a.Again:
+		e.Verdict = tally.Again
+	case a.Verdict.Kind != feedback.Succeeded:
+		e.Verdict = tally.Failed
+	}
+	w.tally.End(e)
+	w.say(a, e)
+	return err
+}
+
+// say tells of attempts that are not the end of the matter, and programs also of those that are.
+func (w *witness) say(a *batch.Attempt, e tally.Ending) {
+	with := []any{"job", a.Seq, "attempt", a.N, "exit", a.Outcome.ExitCode, "run", a.Outcome.End.Sub(a.Outcome.Start).Seconds(), "input", a.Task.Content}
+	why := ending(a.Outcome)
+	if a.Verdict.Why != "" {
+		why = a.Verdict.Why
+	}
+	switch {
+	case e.Verdict == tally.Again && !e.Throttled:
+		last := ""
+		if a.Last != "" {
+			last = fmt.Sprintf(" (%.120s)", a.Last)
+		}
+		w.log.note(fmt.Sprintf("job %d (%s): attempt %d: %s%s; again in %v", a.Seq, a.Task.Name, a.N, why, last, round(a.In)), append(with, "again_in", a.In.Seconds())...)
+	case e.Verdict == tally.Failed:
+		w.log.detail(fmt.Sprintf("job %d (%s) failed: %s", a.Seq, a.Task.Name, why), with...)
+	}
+}
