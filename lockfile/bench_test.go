@@ -52,29 +52,33 @@ func BenchmarkGrant(b *testing.B) {
 	}
 }
 
-// BenchmarkGrantAmong is a grant when others wait: it is asked for behind them, and collected.
+// BenchmarkGrantAmong is a grant when others wait: it is asked for behind them, and collected. They belong to so many other
+// open files.
 func BenchmarkGrantAmong(b *testing.B) {
-	for _, waiters := range []int{1, 100, 1000} {
-		b.Run(fmt.Sprint(waiters), func(b *testing.B) {
+	for _, c := range []struct{ waiters, files int }{{1, 1}, {100, 1}, {1000, 1}, {1000, 1000}, {10_000, 1}} {
+		b.Run(fmt.Sprintf("%d-of-%d", c.waiters, c.files), func(b *testing.B) {
 			f := benchFile(b, pacer.Every(time.Nanosecond))
 			ctx := context.Background()
 			if err := f.SetLimit(ctx, pacer.Limit{}); err != nil { // so that they stay
 				b.Fatal(err)
 			}
-			queue := make([]*Reservation, waiters)
-			other := benchOpen(b, f.path, pacer.Limit{}) // whose locks are seen, as those of other processes are
+			queue := make([]*Reservation, c.waiters)
+			others := make([]*File, c.files) // whose locks are seen, as those of other processes are
+			for i := range others {
+				others[i] = benchOpen(b, f.path, pacer.Limit{})
+			}
 			for i := range queue {
 				var err error
-				if queue[i], err = other.Reserve(ctx, 1); err != nil {
+				if queue[i], err = others[i%c.files].Reserve(ctx, 1); err != nil {
 					b.Fatal(err)
 				}
 			}
 			// The head leaves, and one comes to the end: two updates, as it is when a slot has come.
-			for b.Loop() {
+			for i := 0; b.Loop(); i++ {
 				if !queue[0].Cancel() {
 					b.Fatal("it had left")
 				}
-				r, err := other.Reserve(ctx, 1)
+				r, err := others[i%c.files].Reserve(ctx, 1)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -88,10 +88,9 @@ func (c client) SetLimit(limit pacer.Limit) error {
 func (c client) Die() {
 	c.mu <- struct{}{}
 	defer func() { <-c.mu }()
-	if o, ok := c.owners.(*fileOwners); ok {
-		for _, h := range o.held {
-			_ = h.close()
-		}
+	if o, ok := c.owners.(*fileOwners); ok && o.held != noHandle {
+		_ = o.held.close()
+		o.held = noHandle
 	}
 	if c.waker != nil {
 		c.waker.close() // the mapping holds the file, too

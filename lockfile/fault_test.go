@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,18 +24,30 @@ type host struct {
 	boot byte
 	now  time.Duration // since boot
 	wall time.Time
+	mu   sync.Mutex // one that can't leave tries again, in a goroutine
 }
 
 func newHost() *host {
 	return &host{boot: 1, now: 1000 * time.Hour, wall: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)}
 }
 
-func (h *host) pass(d time.Duration) { h.now, h.wall = h.now+d, h.wall.Add(d) }
+func (h *host) pass(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.now, h.wall = h.now+d, h.wall.Add(d)
+}
+
+// clock reads both clocks.
+func (h *host) clock() (now time.Duration, wall time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.now, h.wall
+}
 
 func (h *host) hooks() hooks {
 	return hooks{
-		clock: clock{boot: [16]byte{h.boot}, now: func() int64 { return int64(h.now) }},
-		wall:  func() time.Time { return h.wall },
+		clock: clock{boot: [16]byte{h.boot}, now: func() int64 { now, _ := h.clock(); return int64(now) }},
+		wall:  func() time.Time { _, wall := h.clock(); return wall },
 	}
 }
 
@@ -224,7 +237,7 @@ func TestDamageIsMadeUpForByAnEmptyBucket(t *testing.T) {
 		"the record in force":    {flip(recordAt(0) + 100), []string{"a record"}, minute, 0},
 		"the record before that": {flip(recordAt(1) + 100), []string{"a record"}, 2 * minute, 1},
 		"the header":             {flip(keyAt), []string{"head"}, 90 * time.Second, 1},
-		"the queue":              {func(b []byte) { b[queueAt(0)]++; b[min(int(queueAt(1)), len(b)-1)]++ }, []string{"queue"}, 30 * time.Second, 0},
+		"the queue":              {func(b []byte) { b[ringAt(0)]++; b[min(int(ringAt(1)), len(b)-1)]++ }, []string{"queue"}, 30 * time.Second, 0},
 		"the wake word":          {flip(wakeAt), nil, 90 * time.Second, 1},
 	} {
 		h := newHost()

@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -73,8 +74,11 @@ type File struct {
 	h        handle
 	id       fileID
 	owners   owners
+	owner    uint32              // our number as an owner; 0 as long as we have none
+	owner0   uint32              // the one we had in a file that is gone
 	waker    waker               // nil as long as nobody has slept or been woken, or where there is none
-	mine     map[uint64]struct{} // our tickets: a lock does not keep its owner out
+	mine     map[uint64]struct{} // our tickets
+	known    queue               // the queue as of the last look
 	joined   bool                // our limit has been brought together with the one stored
 	warned   bool                // a conflict of limits was reported
 	limit    pacer.Limit         // the limit in force when we last looked; zero is none
@@ -83,7 +87,8 @@ type File struct {
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
 	portable bool
 	page     [pageSize]byte
-	queue    []byte
+	entries  []entry // the room that known is in, as a rule
+	buffer   []byte
 	record   [recordSize]byte
 	tx       tx
 	done     chan struct{} // closed by Close
@@ -305,6 +310,8 @@ var errStuck = errors.New("the lock is held, by a process that was stopped?")
 // drop closes the file, which leaves all of our tickets without an owner.
 func (f *File) drop() error {
 	clear(f.mine)
+	f.owner0 = max(f.owner0, f.owner)
+	f.owner, f.known = 0, queue{}
 	if f.h == noHandle {
 		return nil
 	}
@@ -320,15 +327,18 @@ func (f *File) warn(err error) {
 	}
 }
 
-// alive reports whether the owner of a ticket lives. It is called with mu held.
-func (f *File) alive(ticket uint64) bool {
-	return f.owns(ticket) || f.owners.alive(ticket)
+// alive reports whether the owner of an entry lives, and has not left. It is called with mu held.
+func (f *File) alive(e entry) bool {
+	if f.owner != 0 && e.owner == f.owner { // a lock does not keep its owner out
+		return f.owns(e)
+	}
+	return f.owners.alive(e.owner)
 }
 
-// owns reports whether a ticket of the file that is open is ours.
-func (f *File) owns(ticket uint64) bool {
-	_, ok := f.mine[ticket]
-	return ok
+// owns reports whether an entry is one of ours that has not left.
+func (f *File) owns(e entry) bool {
+	_, ok := f.mine[e.ticket]
+	return ok && e.owner == f.owner
 }
 
 // openWaker sees to it that there is a waker, where there can be one.
@@ -339,26 +349,32 @@ func (f *File) openWaker() (err error) {
 	return err
 }
 
-// claim makes the next ticket of the state ours.
+// claim sees to it that we have a number as an owner, and that the next ticket is not one that we have from before damage.
 func (f *File) claim(st *state) error {
 	for {
-		err := f.owners.claim(st.next)
-		switch {
-		case err == nil:
-			f.mine[st.next] = struct{}{}
-			return nil
-		case !errors.Is(err, errTaken):
-			return err
+		if _, ok := f.mine[st.next]; !ok {
+			break
 		}
 		st.next++
 	}
+	for n := max(uint32(st.next), f.owner0+1); f.owner == 0; n++ { // a number that nobody has had lately
+		if n == 0 || st.belongs(n) {
+			continue
+		}
+		switch err := f.owners.claim(n); {
+		case err == nil:
+			f.owner = n
+		case !errors.Is(err, errTaken):
+			return err
+		}
+	}
+	return nil
 }
 
-func (f *File) release(ticket uint64) {
-	delete(f.mine, ticket)
-	if f.h != noHandle {
-		f.owners.release(ticket)
-	}
+// belongs reports whether an entry belongs to an owner.
+func (s *state) belongs(owner uint32) bool {
+	has := func(e entry) bool { return e.owner == owner }
+	return slices.ContainsFunc(s.waiting, has) || slices.ContainsFunc(s.granted, has)
 }
 
 // timeOf returns the time on the wall clock, and on the monotonic one, of an instant on the boot clock.

@@ -277,9 +277,12 @@ func TestTheQueueIsBounded(t *testing.T) {
 	u := h.open(t, statePath(t), perMinute())
 	u.grants()
 	err := u.update(t.Context(), func(x *tx) error {
+		if err := u.claim(&x.state); err != nil {
+			return err
+		}
 		for range queueMost {
-			u.mine[x.next] = struct{}{} // as if we had claimed it
-			if _, err := x.enqueue(x.now, 1, 1); err != nil {
+			u.mine[x.next] = struct{}{}
+			if _, err := x.enqueue(x.now, 1, u.owner, 1); err != nil {
 				return err
 			}
 		}

@@ -16,30 +16,33 @@ func FuzzDecode(f *testing.F) {
 	add := func(key string) {
 		page := newPage(key, &s, 6, 3)
 		var b [recordSize]byte
-		queue := s.put(b[:], 8, nil)
-		f.Add(page[:keyAt+KeyMax], b[:], queue, true)
-		f.Add(page[:keyAt+len(key)], b[:], queue, false)
+		waiting := putWaiting(&s)
+		granted := s.put(b[:], 8, nil)
+		f.Add(page[:keyAt+KeyMax], b[:], granted, waiting, true)
+		f.Add(page[:keyAt+len(key)], b[:], granted, waiting, false)
 	}
 	add("key")
 	s.setLimit(5, pacer.Per(3, time.Second).WithBurst(2))
 	s.take(7, 2)
 	add("")
 	for n := range uint32(5) {
-		if _, err := s.enqueue(10+int64(n), n+1, 4711); err != nil {
+		if _, err := s.enqueue(10+int64(n), n+1, 9, 4711); err != nil {
 			f.Fatal(err)
 		}
 	}
-	s.settle(int64(time.Second), func(uint64) bool { return true })
+	s.settle(int64(time.Second), func(entry) bool { return true })
 	add("key")
 	s.setLimit(int64(time.Second), pacer.Limit{})
 	s.retired = true
 	add("key")
 
-	f.Fuzz(func(t *testing.T, head, b, queue []byte, sum bool) {
+	f.Fuzz(func(t *testing.T, head, b, granted, waiting []byte, sum bool) {
 		if sum && len(head) >= keyAt+KeyMax && len(b) >= recordSize {
 			binary.LittleEndian.PutUint32(head[headSumAt:], headerSum(head))
-			binary.LittleEndian.PutUint32(b[rQueueSum:], checksum(queue))
-			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rQueueSum:recordSize]))
+			seal(granted)
+			binary.LittleEndian.PutUint32(b[rGrantedSum:], checksum(granted))
+			binary.LittleEndian.PutUint64(b[rWaitingSum:], seal(waiting))
+			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:recordSize]))
 		}
 		if key, err := parseHeader(head); err == nil {
 			again := make([]byte, pageSize)
@@ -50,19 +53,30 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		var r record
-		if r.parse(b) != nil || r.parseQueue(queue) != nil {
+		if r.parseAll(b, granted, waiting) != nil {
 			return
 		}
 		var again [recordSize]byte
-		if q := r.put(again[:], r.seq, nil); !bytes.Equal(again[:], b[:recordSize]) || !bytes.Equal(q, queue) {
+		w := putWaiting(&r.state)
+		if g := r.put(again[:], r.seq, nil); !bytes.Equal(again[:], b[:recordSize]) || !bytes.Equal(g, granted) || !bytes.Equal(w, waiting) {
 			t.Errorf("a state is other bytes after it was read")
 		}
 		// Nothing in it makes the machine panic.
 		for _, now := range []int64{r.bootAt, r.bootAt + int64(time.Hour)} {
 			r.rebase(now, 0, [16]byte{})
-			r.settle(now, func(ticket uint64) bool { return ticket%3 != 0 })
+			r.settle(now, func(e entry) bool { return e.ticket%3 != 0 })
 			r.slotBehind(now, 1)
 			r.setLimit(now, pacer.Per(7, time.Second))
 		}
 	})
+}
+
+// seal makes the checksums of entries right, and returns their sum.
+func seal(b []byte) (sum uint64) {
+	for ; len(b) >= entrySize; b = b[entrySize:] {
+		s := checksum(b[:entrySize-4])
+		binary.LittleEndian.PutUint32(b[entrySize-4:], s)
+		sum += uint64(s)
+	}
+	return sum
 }

@@ -5,21 +5,28 @@ import (
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
+	"math"
 
 	"github.com/throttle-cli/throttle/pacer"
 )
 
 // The layout of a state file, version 1. Numbers are little-endian.
 //
-//	0          header: magic, version, wake counter, checksum, key
-//	2048       record A
-//	3072       record B
-//	4096       queue of A
-//	4096+384K  queue of B
+//	0           header: magic, version, wake counter, checksum, key
+//	2048        record A
+//	3072        record B
+//	4096        ring 0, of those who wait
+//	4096+512K   ring 1
+//	4096+1024K  grants of A that were not collected
+//	4096+1536K  grants of B
 //
-// An update writes the queue and then the record of the side that is not in force; the record with the higher sequence
-// number is. So who reads finds one whole state or the other, whenever the writer died, and needs no lock to do so. With
-// an empty queue an update is one write.
+// An update writes what is not in force, and then the record of the side that is not in force; the record with the higher
+// sequence number is. So who reads finds one whole state or the other, whenever the writer died, and needs no lock to do
+// so.
+//
+// Who waits stands in one of the rings, at positions that count up. One who comes to the end is written behind the last,
+// and the first one leaves by the record alone, so that a grant costs the same however many wait. Where one leaves in the
+// middle the queue goes over to the other ring.
 const (
 	magic   = "throttle"
 	version = 1
@@ -32,7 +39,7 @@ const (
 
 	pageSize   = 4096
 	recordSize = 256
-	entrySize  = 24
+	entrySize  = 32
 	queueSize  = queueMost * entrySize
 
 	// KeyMax is the length of the longest key, in bytes.
@@ -41,7 +48,9 @@ const (
 
 func recordAt(side int) int64 { return 2048 + 1024*int64(side) }
 
-func queueAt(side int) int64 { return pageSize + queueSize*int64(side) }
+func ringAt(ring int) int64 { return pageSize + queueSize*int64(ring) }
+
+func grantedAt(side int) int64 { return pageSize + queueSize*int64(2+side) }
 
 func checksum(parts ...[]byte) (sum uint32) {
 	table := crc32.MakeTable(crc32.Castagnoli) // the same one each time
@@ -89,14 +98,17 @@ type record struct {
 	state
 	seq uint64
 
-	granted, waiting uint32 // how many entries the queue has
-	queueSum         uint32
+	granted, waiting uint32 // how many entries there are
+	grantedSum       uint32
+	waitingSum       uint64 // the sum of their checksums
 }
 
 const (
 	flagLimited = 1
 	flagRetired = 2
 	flagBytes   = 4
+	flagRing    = 8 // those who wait are in ring 1
+	flagsKnown  = 15
 )
 
 // algGCRA says which arithmetic the state of the limit is for.
@@ -104,27 +116,50 @@ const algGCRA = 1
 
 // Where the parts of a record are. Bytes 200 to 208 are meant for the end of a cooldown; all that is not used is zero.
 const (
-	rSum, rQueueSum, rSeq, rFlags, rAlg = 0, 4, 8, 16, 20
-	rGCRA                               = 24
-	rBoot                               = rGCRA + pacer.GCRASize
-	rBootAt, rWallAt, rSwept, rCursor   = rBoot + 16, rBoot + 24, rBoot + 32, rBoot + 40
-	rTurn, rGrants, rNext               = rBoot + 48, rBoot + 56, rBoot + 64
-	rGranted, rWaiting, rEnd            = 208, 212, 216
+	rSum, rGrantedSum, rSeq, rFlags, rAlg = 0, 4, 8, 16, 20
+	rGCRA                                 = 24
+	rBoot                                 = rGCRA + pacer.GCRASize
+	rBootAt, rWallAt, rSwept, rCursor     = rBoot + 16, rBoot + 24, rBoot + 32, rBoot + 40
+	rTurn, rGrants, rNext                 = rBoot + 48, rBoot + 56, rBoot + 64
+	rGranted, rWaiting, rFirst            = 208, 212, 216
+	rWaitingSum, rEnd                     = 224, 232
 )
 
-// put writes the state as a record to b, of recordSize bytes, and returns its queue appended to queue.
-func (s *state) put(b []byte, seq uint64, queue []byte) []byte {
-	from := len(queue)
-	for _, entries := range [...][]entry{s.granted, s.waiting} {
-		for _, e := range entries {
-			queue = binary.LittleEndian.AppendUint64(queue, e.ticket)
-			queue = binary.LittleEndian.AppendUint64(queue, uint64(e.at))
-			queue = binary.LittleEndian.AppendUint32(queue, e.cost)
-			queue = binary.LittleEndian.AppendUint32(queue, e.pid)
+// put appends the entry to b as entrySize bytes, and has its checksum.
+func (e *entry) put(b []byte) []byte {
+	from := len(b)
+	b = binary.LittleEndian.AppendUint64(b, e.ticket)
+	b = binary.LittleEndian.AppendUint64(b, uint64(e.at))
+	b = binary.LittleEndian.AppendUint32(b, e.owner)
+	b = binary.LittleEndian.AppendUint32(b, e.cost)
+	b = binary.LittleEndian.AppendUint32(b, e.pid)
+	e.sum = checksum(b[from:])
+	return binary.LittleEndian.AppendUint32(b, e.sum)
+}
+
+// parseEntries appends the entries in b to entries.
+func parseEntries(entries []entry, b []byte) ([]entry, error) {
+	for ; len(b) >= entrySize; b = b[entrySize:] {
+		entries = append(entries, entry{
+			ticket: binary.LittleEndian.Uint64(b), at: int64(binary.LittleEndian.Uint64(b[8:])), owner: binary.LittleEndian.Uint32(b[16:]),
+			cost: binary.LittleEndian.Uint32(b[20:]), pid: binary.LittleEndian.Uint32(b[24:]), sum: binary.LittleEndian.Uint32(b[28:]),
+		})
+		if entries[len(entries)-1].sum != checksum(b[:entrySize-4]) {
+			return nil, errDamaged
 		}
 	}
+	return entries, nil
+}
+
+// put writes the state as a record to b, of recordSize bytes, and returns the grants that were not collected appended to
+// granted. Those who wait have their checksums.
+func (s *state) put(b []byte, seq uint64, granted []byte) []byte {
+	from := len(granted)
+	for i := range s.granted {
+		granted = s.granted[i].put(granted)
+	}
 	clear(b)
-	binary.LittleEndian.PutUint32(b[rQueueSum:], checksum(queue[from:]))
+	binary.LittleEndian.PutUint32(b[rGrantedSum:], checksum(granted[from:]))
 	binary.LittleEndian.PutUint64(b[rSeq:], seq)
 	flags := uint32(0)
 	if s.limited {
@@ -135,6 +170,9 @@ func (s *state) put(b []byte, seq uint64, queue []byte) []byte {
 	}
 	if s.bytes {
 		flags |= flagBytes
+	}
+	if s.ring == 1 {
+		flags |= flagRing
 	}
 	binary.LittleEndian.PutUint32(b[rFlags:], flags)
 	binary.LittleEndian.PutUint32(b[rAlg:], algGCRA)
@@ -149,11 +187,21 @@ func (s *state) put(b []byte, seq uint64, queue []byte) []byte {
 	binary.LittleEndian.PutUint64(b[rNext:], s.next)
 	binary.LittleEndian.PutUint32(b[rGranted:], uint32(len(s.granted)))
 	binary.LittleEndian.PutUint32(b[rWaiting:], uint32(len(s.waiting)))
-	binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rQueueSum:]))
-	return queue
+	binary.LittleEndian.PutUint64(b[rFirst:], s.first)
+	binary.LittleEndian.PutUint64(b[rWaitingSum:], sumOf(s.waiting))
+	binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:]))
+	return granted
 }
 
-// parse reads a record without its queue.
+// sumOf returns the sum of the checksums of entries, which finds those that belong to another time.
+func sumOf(entries []entry) (sum uint64) {
+	for i := range entries {
+		sum += uint64(entries[i].sum)
+	}
+	return sum
+}
+
+// parse reads a record without its entries.
 func (r *record) parse(b []byte) error {
 	if len(b) < recordSize {
 		return errDamaged
@@ -162,14 +210,17 @@ func (r *record) parse(b []byte) error {
 	flags := binary.LittleEndian.Uint32(b[rFlags:])
 	granted, waiting := binary.LittleEndian.Uint32(b[rGranted:]), binary.LittleEndian.Uint32(b[rWaiting:])
 	switch {
-	case binary.LittleEndian.Uint32(b[rSum:]) != checksum(b[rQueueSum:]),
-		flags&^(flagLimited|flagRetired|flagBytes) != 0,
+	case binary.LittleEndian.Uint32(b[rSum:]) != checksum(b[rGrantedSum:]),
+		flags&^flagsKnown != 0,
 		binary.LittleEndian.Uint32(b[rAlg:]) != algGCRA,
 		granted > queueMost || waiting > queueMost || granted+waiting > queueMost,
 		!allZero(b[rNext+8:rGranted]) || !allZero(b[rEnd:]):
 		return errDamaged
 	}
-	*r = record{seq: binary.LittleEndian.Uint64(b[rSeq:]), granted: granted, waiting: waiting, queueSum: binary.LittleEndian.Uint32(b[rQueueSum:])}
+	*r = record{
+		seq: binary.LittleEndian.Uint64(b[rSeq:]), granted: granted, waiting: waiting,
+		grantedSum: binary.LittleEndian.Uint32(b[rGrantedSum:]), waitingSum: binary.LittleEndian.Uint64(b[rWaitingSum:]),
+	}
 	if r.alg.UnmarshalBinary(b[rGCRA:rBoot]) != nil {
 		return errDamaged
 	}
@@ -178,33 +229,38 @@ func (r *record) parse(b []byte) error {
 	r.bootAt, r.wallAt = int64(binary.LittleEndian.Uint64(b[rBootAt:])), int64(binary.LittleEndian.Uint64(b[rWallAt:]))
 	r.swept, r.cursor = int64(binary.LittleEndian.Uint64(b[rSwept:])), binary.LittleEndian.Uint64(b[rCursor:])
 	r.turn, r.grants, r.next = int64(binary.LittleEndian.Uint64(b[rTurn:])), binary.LittleEndian.Uint64(b[rGrants:]), binary.LittleEndian.Uint64(b[rNext:])
-	if r.next == 0 {
+	r.ring, r.first = int(flags&flagRing/flagRing), binary.LittleEndian.Uint64(b[rFirst:])
+	if r.next == 0 || r.first > math.MaxInt64 {
 		return errDamaged
 	}
 	return nil
 }
 
-// queueLen returns the length of the queue of a record in bytes.
-func (r *record) queueLen() int { return int(r.granted+r.waiting) * entrySize }
-
-// parseQueue reads the queue of a record.
-func (r *record) parseQueue(b []byte) error {
-	if len(b) != r.queueLen() || checksum(b) != r.queueSum {
+// take makes entries those of the record, if they are.
+func (r *record) take(granted, waiting []entry) error {
+	if len(granted) != int(r.granted) || len(waiting) != int(r.waiting) || sumOf(waiting) != r.waitingSum {
 		return errDamaged
 	}
 	before := uint64(0)
-	entries := make([]entry, 0, len(b)/entrySize+1) // one more may be put behind
-	for ; len(b) > 0; b = b[entrySize:] {
-		e := entry{ticket: binary.LittleEndian.Uint64(b), at: int64(binary.LittleEndian.Uint64(b[8:])), cost: binary.LittleEndian.Uint32(b[16:]), pid: binary.LittleEndian.Uint32(b[20:])}
-		if e.ticket <= before || e.ticket >= r.next || e.cost == 0 {
-			return errDamaged
+	for _, entries := range [...][]entry{granted, waiting} {
+		for i := range entries {
+			e := &entries[i]
+			if e.ticket <= before || e.ticket >= r.next || e.cost == 0 || e.owner == 0 {
+				return errDamaged
+			}
+			before = e.ticket
 		}
-		before = e.ticket
-		entries = append(entries, e)
 	}
-	r.state.granted = entries[:r.granted:r.granted]
-	r.state.waiting = entries[r.granted:]
+	r.state.granted, r.state.waiting = granted, waiting
 	return nil
+}
+
+// parseGranted reads the grants of a record that were not collected.
+func (r *record) parseGranted(b []byte) ([]entry, error) {
+	if len(b) != int(r.granted)*entrySize || checksum(b) != r.grantedSum {
+		return nil, errDamaged
+	}
+	return parseEntries(nil, b)
 }
 
 // newest parses both records of a page and returns the one in force and its side. It is errDamaged if either can't be

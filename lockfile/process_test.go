@@ -85,7 +85,7 @@ func process(args []string) error {
 		if err := f.lock(ctx); err != nil {
 			return err
 		}
-		if err := f.h.writeAt(make([]byte, entrySize), queueAt(0)); err != nil {
+		if err := f.h.writeAt(make([]byte, entrySize), ringAt(0)); err != nil {
 			return err
 		}
 		say("ready")

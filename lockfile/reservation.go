@@ -117,13 +117,13 @@ func (f *File) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Rese
 
 // A standing is how a reservation stands.
 type standing struct {
-	phase  phase
-	ticket uint64 // of one that waits
-	slot   int64  // on the boot clock, as of the last look
-	some   bool   // whether there is a slot
-	ahead  int    // how many wait before it
-	wake   uint32 // the wake counter as of the last look
-	waker  waker
+	phase phase
+	place        // of one that waits
+	slot  int64  // on the boot clock, as of the last look
+	some  bool   // whether there is a slot
+	ahead int    // how many wait before it
+	wake  uint32 // the wake counter as of the last look
+	waker waker
 }
 
 type phase int
@@ -144,19 +144,20 @@ func (t *tx) ask(n uint32) (standing, error) {
 		return standing{}, err
 	}
 	t.failed = t.next
-	ticket, err := t.enqueue(t.now, n, uint32(os.Getpid()))
+	ticket, err := t.enqueue(t.now, n, t.f.owner, uint32(os.Getpid()))
 	if err != nil {
 		return standing{}, err
 	}
-	return t.place(ticket, len(t.waiting)-1)
+	t.f.mine[ticket] = struct{}{}
+	return t.stands(place{ticket, t.f.owner}, len(t.waiting)-1)
 }
 
-// place returns the standing of the i-th who waits.
-func (t *tx) place(ticket uint64, i int) (standing, error) {
+// stands returns the standing of the i-th who waits.
+func (t *tx) stands(p place, i int) (standing, error) {
 	if err := t.f.openWaker(); err != nil {
 		return standing{}, err
 	}
-	s := standing{ticket: ticket, ahead: i, wake: t.wake, waker: t.f.waker}
+	s := standing{place: p, ahead: i, wake: t.wake, waker: t.f.waker}
 	s.slot, s.some = t.slot(i)
 	return s, nil
 }
@@ -218,7 +219,7 @@ func (r *Reservation) look(ctx context.Context, slept bool) error {
 	}
 	var s standing
 	err := r.f.update(ctx, func(t *tx) (err error) {
-		if at, ok := t.collect(r.ticket); ok {
+		if at, ok := t.collect(r.place); ok {
 			t.write, t.left = true, r.ticket
 			if slept && t.now-at > int64(stale) {
 				s, err = t.ask(r.n)
@@ -227,16 +228,16 @@ func (r *Reservation) look(ctx context.Context, slept bool) error {
 			s = standing{phase: granted, slot: at, some: true}
 			return nil
 		}
-		if i, ok := find(t.waiting, r.ticket); ok && r.f.owns(r.ticket) {
-			s, err = t.place(r.ticket, i)
+		if i, ok := find(t.waiting, r.place); ok && r.f.owns(t.waiting[i]) {
+			s, err = t.stands(r.place, i)
 			return err
 		}
 		// The file was damaged, or replaced by another, where this ticket may be somebody else's: ask again.
 		if err := t.join(); err != nil {
 			return err
 		}
-		if r.f.owns(r.ticket) {
-			r.f.release(r.ticket)
+		if r.owner == r.f.owner {
+			delete(r.f.mine, r.ticket)
 		}
 		s, err = t.ask(r.n)
 		return err
@@ -259,11 +260,13 @@ func (r *Reservation) Cancel() bool {
 	defer stop()
 	s := standing{phase: cancelled}
 	err := r.f.update(ctx, func(t *tx) error {
-		t.left, t.failed = r.ticket, r.ticket // where this can't be written, the place is that of a dead one from now on
-		if at, ok := t.collect(r.ticket); ok {
+		if r.owner == r.f.owner {
+			t.left, t.failed = r.ticket, r.ticket // where this can't be written, the place is that of a dead one for us
+		}
+		if at, ok := t.collect(r.place); ok {
 			s = standing{phase: granted, slot: at, some: true}
 			t.write = true
-		} else if t.leave(t.now, r.ticket) {
+		} else if t.leave(t.now, r.place) {
 			t.settle(t.now, r.f.alive)
 			t.write, t.moved = true, true
 		}
@@ -271,9 +274,39 @@ func (r *Reservation) Cancel() bool {
 	})
 	if err != nil {
 		s = standing{phase: cancelled}
+		go r.f.giveBack(r.place)
 	}
 	r.standing = s
 	return s.phase == cancelled
+}
+
+// giveBack gives a place back that could not be given back: the lock was not free, or the file can't be written. As long as
+// the file is open nobody else can tell that one of several who wait in it has left.
+func (f *File) giveBack(p place) {
+	for {
+		select {
+		case <-f.done:
+			return
+		case <-time.After(sweepEvery):
+		}
+		ctx, stop := context.WithTimeout(context.Background(), patience)
+		err := f.update(ctx, func(t *tx) error {
+			if p.owner != f.owner { // the file is gone, and the place with it
+				return nil
+			}
+			t.left = p.ticket
+			_, collected := t.collect(p)
+			if left := t.leave(t.now, p); left || collected {
+				t.settle(t.now, f.alive)
+				t.write, t.moved = true, t.moved || left
+			}
+			return nil
+		})
+		stop()
+		if err == nil {
+			return
+		}
+	}
 }
 
 // Slot returns when the grant is due as things stand, or was due once it is made. It is the zero time if there is no

@@ -8,7 +8,7 @@ import (
 )
 
 // A state is what is known of a key: what has been granted, and who waits, in order. Its methods are pure: they take the
-// time, in ns on the boot clock of the host, and ask alive whether the owner of a ticket still lives. The slots of those
+// time, in ns on the boot clock of the host, and ask alive whether the owner of an entry still lives. The slots of those
 // who wait are not in it. They are the arithmetic of the limit over the queue, so that one who leaves is dropped, and no
 // more.
 type state struct {
@@ -26,14 +26,26 @@ type state struct {
 	next    uint64   // the next ticket
 	granted []entry  // those whose slot has come and who have not collected it, by ticket
 	waiting []entry  // the queue, by ticket
+	ring    int      // where in the file the queue is, 0 or 1
+	first   uint64   // the position there of the first who waits
+
+	reshaped bool // one who was not the first has left the queue: it has to be written anew
 }
 
 // An entry is a reservation in the queue.
 type entry struct {
 	ticket uint64 // numbers count up, 1 is the first
 	at     int64  // when it was asked for; once it is a grant, its slot
+	owner  uint32 // the number of the open file that it belongs to
 	cost   uint32 // units
 	pid    uint32 // for people; what counts is the owner's lock
+	sum    uint32 // its checksum, once it is in the file
+}
+
+// A place is what an entry is found by: after damage tickets start again, and one may be somebody else's.
+type place struct {
+	ticket uint64
+	owner  uint32
 }
 
 const (
@@ -55,10 +67,10 @@ func newState(boot [16]byte) state { return state{boot: boot, next: 1} }
 //
 // The head is looked at each time, so that a dead one costs nobody a slot, unless it died after it came to the front and
 // nobody came by before its slot had come.
-func (s *state) settle(now int64, alive func(ticket uint64) bool) (changed, moved bool) {
+func (s *state) settle(now int64, alive func(entry) bool) (changed, moved bool) {
 	for len(s.waiting) > 0 {
 		head := s.waiting[0]
-		if !alive(head.ticket) {
+		if !alive(head) {
 			s.dropHead(now)
 			changed, moved = true, true
 			continue
@@ -71,7 +83,7 @@ func (s *state) settle(now int64, alive func(ticket uint64) bool) (changed, move
 		s.take(t, int64(head.cost))
 		head.at = at
 		s.granted = append(s.granted, head)
-		s.waiting = s.waiting[1:]
+		s.pop()
 		changed = true
 	}
 	swept, dead := s.sweep(now, alive)
@@ -79,7 +91,7 @@ func (s *state) settle(now int64, alive func(ticket uint64) bool) (changed, move
 }
 
 // sweep drops those whose owners are dead, if it is time to look. The head is alive.
-func (s *state) sweep(now int64, alive func(ticket uint64) bool) (changed, moved bool) {
+func (s *state) sweep(now int64, alive func(entry) bool) (changed, moved bool) {
 	if len(s.granted)+len(s.waiting) == 0 || now-s.swept < sweepEvery {
 		return false, false
 	}
@@ -96,12 +108,22 @@ func (s *state) sweep(now int64, alive func(ticket uint64) bool) (changed, moved
 			return false
 		}
 		left--
-		return !alive(e.ticket)
+		return !alive(e)
 	}
 	waiting := len(s.waiting)
 	s.granted = slices.DeleteFunc(s.granted, dead)
 	s.waiting = slices.DeleteFunc(s.waiting, dead)
-	return true, len(s.waiting) < waiting
+	if len(s.waiting) == waiting {
+		return true, false
+	}
+	s.reshaped = true
+	return true, true
+}
+
+// pop has the first who waits out of the queue.
+func (s *state) pop() {
+	s.waiting = s.waiting[1:]
+	s.first++
 }
 
 // head returns the ticket of the first who waits, 0 if there is none.
@@ -122,7 +144,7 @@ func (s *state) dropHead(now int64) {
 		}
 		s.turn = max(s.turn, front)
 	}
-	s.waiting = s.waiting[1:]
+	s.pop()
 }
 
 // since returns the time from which the slot of the first in the queue counts, or of one who asks now if nobody waits.
@@ -172,19 +194,19 @@ func (s *state) grant(now, n int64) (at int64, ok bool) {
 }
 
 // enqueue puts one who asks now at the end of the queue. The next ticket must be its own.
-func (s *state) enqueue(now int64, n, pid uint32) (ticket uint64, err error) {
+func (s *state) enqueue(now int64, n, owner, pid uint32) (ticket uint64, err error) {
 	if len(s.granted)+len(s.waiting) >= queueMost {
 		return 0, ErrFull
 	}
 	ticket = s.next
 	s.next++
-	s.waiting = append(s.waiting, entry{ticket: ticket, at: now, cost: n, pid: pid})
+	s.waiting = append(s.waiting, entry{ticket: ticket, at: now, owner: owner, cost: n, pid: pid})
 	return ticket, nil
 }
 
-// collect removes a granted ticket and returns its slot, or ok false if it is none.
-func (s *state) collect(ticket uint64) (at int64, ok bool) {
-	i, ok := find(s.granted, ticket)
+// collect removes what has been granted and returns its slot, or ok false if it has not.
+func (s *state) collect(p place) (at int64, ok bool) {
+	i, ok := find(s.granted, p)
 	if !ok {
 		return 0, false
 	}
@@ -193,9 +215,9 @@ func (s *state) collect(ticket uint64) (at int64, ok bool) {
 	return at, true
 }
 
-// leave removes a waiting ticket, and reports whether there was one.
-func (s *state) leave(now int64, ticket uint64) bool {
-	i, ok := find(s.waiting, ticket)
+// leave removes one who waits, and reports whether it did.
+func (s *state) leave(now int64, p place) bool {
+	i, ok := find(s.waiting, p)
 	switch {
 	case !ok:
 		return false
@@ -203,6 +225,7 @@ func (s *state) leave(now int64, ticket uint64) bool {
 		s.dropHead(now)
 	default:
 		s.waiting = slices.Delete(s.waiting, i, i+1)
+		s.reshaped = true
 	}
 	return true
 }
@@ -240,7 +263,12 @@ func (s *state) void(e int64, boot [16]byte) {
 	s.alg.Empty(e)
 	s.boot = boot
 	s.bootAt, s.swept, s.turn, s.cursor = 0, 0, 0, 0
-	s.granted, s.waiting = nil, nil
+	s.forget()
+}
+
+// forget empties the queue: those who were in it ask again.
+func (s *state) forget() {
+	s.granted, s.waiting, s.reshaped = nil, nil, true
 }
 
 // rebase makes the state one of this boot, at now on its clock and wall on the wall clock.
@@ -257,6 +285,7 @@ func (s *state) rebase(now, wall int64, boot [16]byte) {
 	s.void(min(max(now-elapsed, 0), now), boot)
 }
 
-func find(entries []entry, ticket uint64) (i int, ok bool) {
-	return slices.BinarySearchFunc(entries, ticket, func(e entry, t uint64) int { return cmp.Compare(e.ticket, t) })
+func find(entries []entry, p place) (i int, ok bool) {
+	i, ok = slices.BinarySearchFunc(entries, p.ticket, func(e entry, t uint64) int { return cmp.Compare(e.ticket, t) })
+	return i, ok && entries[i].owner == p.owner
 }

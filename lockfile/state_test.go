@@ -143,7 +143,7 @@ func schedule(seed uint64) error {
 	o := &oracle{limit: first, now: start, tokens: burstOf(first)}
 	asks := map[uint64]*ask{} // of those in the queue of the state
 	var all []*ask
-	alive := func(ticket uint64) bool { return !asks[ticket].dead }
+	alive := func(e entry) bool { return !asks[e.ticket].dead }
 	step := max(int64(first.Per)/first.Events, 1)
 	slowest, fastest, changes := step+1, step, int64(0)
 	now := start
@@ -174,7 +174,7 @@ func schedule(seed uint64) error {
 			all = append(all, a)
 			at, ok := s.grant(now, a.n)
 			if !ok {
-				ticket, err := s.enqueue(now, uint32(a.n), 1)
+				ticket, err := s.enqueue(now, uint32(a.n), 1, 1)
 				if err != nil {
 					return err
 				}
@@ -189,7 +189,7 @@ func schedule(seed uint64) error {
 		case action < 16:
 			if a := pick(); a != nil && !a.dead && a.ticket != 0 {
 				want := a.slot < 0 && !a.gone
-				if got := s.leave(now, a.ticket); got != want {
+				if got := s.leave(now, place{a.ticket, 1}); got != want {
 					return fmt.Errorf("at %d leaving %d reports %v", now, a.ticket, got)
 				}
 				o.leave(now, a)
@@ -198,7 +198,7 @@ func schedule(seed uint64) error {
 			}
 		case action < 18:
 			if a := pick(); a != nil && !a.dead && a.ticket != 0 {
-				if at, ok := s.collect(a.ticket); ok && (at < a.slot || at > a.slot+changes*(slowest/fastest+1)) {
+				if at, ok := s.collect(place{a.ticket, 1}); ok && (at < a.slot || at > a.slot+changes*(slowest/fastest+1)) {
 					return fmt.Errorf("collected %d at %d, the oracle says %d", a.ticket, at, a.slot)
 				}
 			}
@@ -250,19 +250,39 @@ func same(s *state, o *oracle, late int64) error {
 // through makes the state bytes, and those a state again.
 func through(s *state, now int64) error {
 	s.bootAt = now
-	var b [recordSize]byte
-	queue := s.put(b[:], 7, nil)
+	var b, again [recordSize]byte
+	waiting := putWaiting(s)
+	granted := s.put(b[:], 7, nil)
 	var r record
-	if err := r.parse(b[:]); err != nil {
+	if err := r.parseAll(b[:], granted, waiting); err != nil {
 		return err
 	}
-	if err := r.parseQueue(queue); err != nil {
-		return err
-	}
-	var again [recordSize]byte
-	if q := r.put(again[:], 7, nil); again != b || string(q) != string(queue) {
+	if w, g := putWaiting(&r.state), r.put(again[:], 7, nil); again != b || string(g) != string(granted) || string(w) != string(waiting) {
 		return fmt.Errorf("a state is other bytes after it was read")
 	}
 	*s = r.state
 	return nil
+}
+
+func putWaiting(s *state) (b []byte) {
+	for i := range s.waiting {
+		b = s.waiting[i].put(b)
+	}
+	return b
+}
+
+// parseAll reads a record with its entries.
+func (r *record) parseAll(b, granted, waiting []byte) error {
+	if err := r.parse(b); err != nil {
+		return err
+	}
+	gs, err := r.parseGranted(granted)
+	if err != nil {
+		return err
+	}
+	ws, err := parseEntries(nil, waiting)
+	if err != nil || len(ws)*entrySize != len(waiting) {
+		return errDamaged
+	}
+	return r.take(gs, ws)
 }

@@ -23,38 +23,38 @@ type waker interface {
 	close()
 }
 
-// owners know which tickets have an owner that is alive.
+// owners know which of those who have entries in the queue are alive. An open file is one owner, with a number.
 type owners interface {
-	// claim makes a ticket one of ours. It is errTaken if the owner of one with the same number is alive, which left the
-	// queue when the file was damaged.
-	claim(ticket uint64) error
-	// alive reports whether another open file has claimed the ticket, and its process lives. When in doubt it is.
-	alive(ticket uint64) bool
-	release(ticket uint64)
+	// claim makes a number ours, for as long as the file is open. It is errTaken if it is that of another.
+	claim(owner uint32) error
+	// alive reports whether another open file has claimed the number, and its process lives. When in doubt it does.
+	alive(owner uint32) bool
 	close()
 }
 
-var errTaken = errors.New("ticket is taken")
+var errTaken = errors.New("number is taken")
 
-// fileOwners keep a lock on a small file for each ticket, beside the state. That works where locks on parts of a file
-// are not what is needed, and costs a file for each who waits.
+// fileOwners keep a lock on a small file for each owner, beside the state. That works where locks on parts of a file
+// are not what is needed, and costs a file for each process that waits.
 type fileOwners struct {
 	path string
-	held map[uint64]handle
+	held handle
+	name string // of the file that is held
 }
 
-func newFileOwners(path string) owners { return &fileOwners{path: path, held: map[uint64]handle{}} }
+func newFileOwners(path string) owners { return &fileOwners{path: path, held: noHandle} }
 
 const ownerSuffix = ".owner"
 
-func (o *fileOwners) name(ticket uint64) string {
-	return fmt.Sprintf("%s.%d%s", o.path, ticket, ownerSuffix)
+func (o *fileOwners) nameOf(owner uint32) string {
+	return fmt.Sprintf("%s.%d%s", o.path, owner, ownerSuffix)
 }
 
-func (o *fileOwners) claim(ticket uint64) error {
-	h, err := newFile(o.name(ticket), 0o644)
+func (o *fileOwners) claim(owner uint32) error {
+	name := o.nameOf(owner)
+	h, err := newFile(name, 0o644)
 	if errors.Is(err, fs.ErrExist) {
-		h, err = openFile(o.name(ticket), false)
+		h, err = openFile(name, false)
 	}
 	if err != nil {
 		return err
@@ -67,33 +67,28 @@ func (o *fileOwners) claim(ticket uint64) error {
 		_ = h.close()
 		return errTaken
 	}
-	o.held[ticket] = h
+	o.held, o.name = h, name
 	return nil
 }
 
-func (o *fileOwners) alive(ticket uint64) bool {
-	h, err := openFile(o.name(ticket), false)
+func (o *fileOwners) alive(owner uint32) bool {
+	name := o.nameOf(owner)
+	h, err := openFile(name, false)
 	if err != nil {
 		return !errors.Is(err, fs.ErrNotExist)
 	}
 	defer h.close() //nolint:errcheck // nothing was written
 	free, err := h.tryRLock()
 	if free {
-		_ = os.Remove(o.name(ticket)) // its owner is dead; where we may not, somebody else will
+		_ = os.Remove(name) // its owner is dead; where we may not, somebody else will
 	}
 	return !free || err != nil
 }
 
-func (o *fileOwners) release(ticket uint64) {
-	if h, ok := o.held[ticket]; ok {
-		delete(o.held, ticket)
-		_ = os.Remove(o.name(ticket))
-		_ = h.close()
-	}
-}
-
 func (o *fileOwners) close() {
-	for ticket := range o.held {
-		o.release(ticket)
+	if o.held != noHandle {
+		_ = os.Remove(o.name)
+		_ = o.held.close()
+		o.held = noHandle
 	}
 }

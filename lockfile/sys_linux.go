@@ -86,9 +86,9 @@ func (h handle) remote() string {
 	return ""
 }
 
-// Owners of tickets are known to be alive by a lock on a byte of their own, far behind the end of the file. It belongs
-// to the open file description, so it goes when the last descriptor of that is closed: when the process ends, however
-// it does.
+// Owners are known to be alive by a lock on a byte of their own, far behind the end of the file. It belongs to the open
+// file description, so it goes when the last descriptor of that is closed: when the process ends, however it does. There is
+// one for each open file, and not for each who waits, since the kernel goes through a list of them.
 type byteOwners struct{ h handle }
 
 const ownersAt = 1 << 40
@@ -100,8 +100,8 @@ func newOwners(h handle, path string, portable bool) owners {
 	return byteOwners{h}
 }
 
-func (o byteOwners) fcntl(cmd int, kind int16, ticket uint64, n int64) (unix.Flock_t, error) {
-	l := unix.Flock_t{Type: kind, Start: ownersAt + int64(ticket&(1<<62-1)), Len: n}
+func (o byteOwners) fcntl(cmd int, kind int16, owner uint32, n int64) (unix.Flock_t, error) {
+	l := unix.Flock_t{Type: kind, Start: ownersAt + int64(owner), Len: n}
 	err := unix.FcntlFlock(uintptr(o.h), cmd, &l)
 	for errors.Is(err, unix.EINTR) {
 		err = unix.FcntlFlock(uintptr(o.h), cmd, &l)
@@ -109,22 +109,20 @@ func (o byteOwners) fcntl(cmd int, kind int16, ticket uint64, n int64) (unix.Flo
 	return l, err
 }
 
-func (o byteOwners) claim(ticket uint64) error {
-	_, err := o.fcntl(unix.F_OFD_SETLK, unix.F_WRLCK, ticket, 1)
+func (o byteOwners) claim(owner uint32) error {
+	_, err := o.fcntl(unix.F_OFD_SETLK, unix.F_WRLCK, owner, 1)
 	if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
 		return errTaken
 	}
 	return err
 }
 
-func (o byteOwners) alive(ticket uint64) bool {
-	l, err := o.fcntl(unix.F_OFD_GETLK, unix.F_WRLCK, ticket, 1)
+func (o byteOwners) alive(owner uint32) bool {
+	l, err := o.fcntl(unix.F_OFD_GETLK, unix.F_WRLCK, owner, 1)
 	return err != nil || l.Type != unix.F_UNLCK // when in doubt: its slot may be lost, but is not given twice
 }
 
-func (o byteOwners) release(ticket uint64) { _, _ = o.fcntl(unix.F_OFD_SETLK, unix.F_UNLCK, ticket, 1) }
-
-// close releases all tickets. Closing the file would not do: a mapping of it that somebody sleeps on holds it, too.
+// close releases the number. Closing the file would not do: a mapping of it that somebody sleeps on holds it, too.
 func (o byteOwners) close() { _, _ = o.fcntl(unix.F_OFD_SETLK, unix.F_UNLCK, 0, 0) }
 
 // A futex is the wake counter of a file, mapped to wait for it. The memory is never read: the kernel reads it, and says

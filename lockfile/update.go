@@ -28,6 +28,8 @@ type tx struct {
 
 	left   uint64 // a ticket of ours to give up once the state is written
 	failed uint64 // one to give up if it can't be
+
+	inForce queue // what must not be overwritten
 }
 
 // update has change work on the state as of now, and writes it, in one step under the lock. If change returns an error
@@ -45,11 +47,13 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 	if err == nil {
 		err = t.run(change)
 	}
-	if ticket := t.left; err == nil && ticket != 0 {
-		f.release(ticket)
+	if err == nil {
+		delete(f.mine, t.left)
+	} else {
+		delete(f.mine, t.failed)
 	}
-	if ticket := t.failed; err != nil && ticket != 0 {
-		f.release(ticket)
+	if t.reshaped { // and not written: what we know was changed on the way
+		f.known = queue{}
 	}
 	var waker waker
 	notes := t.notes
@@ -195,10 +199,10 @@ func (t *tx) readState(page []byte, empty bool) error {
 		t.note("a record is damaged: going on from an empty bucket")
 	}
 	t.state = r.state
-	if side >= 0 && r.queueLen() > 0 {
-		if err := t.readQueue(&r); err != nil {
-			return err
-		}
+	if side < 0 {
+		f.known = queue{}
+	} else if err := t.readQueue(&r); err != nil {
+		return err
 	}
 	if t.boot != f.clock.boot {
 		t.rebase(t.now, f.wall().UnixNano(), f.clock.boot)
@@ -214,27 +218,8 @@ func (t *tx) readState(page []byte, empty bool) error {
 	}
 	if err != nil {
 		t.alg.Empty(t.now) // the last update may be the one that is damaged
-		t.write = true
+		t.write, t.reshaped = true, true
 	}
-	return nil
-}
-
-func (t *tx) readQueue(r *record) error {
-	f := t.f
-	if cap(f.queue) < r.queueLen() {
-		f.queue = make([]byte, 0, 2*r.queueLen())
-	}
-	b := f.queue[:r.queueLen()]
-	n, err := f.h.readAt(b, queueAt(t.side))
-	if err != nil {
-		return err
-	}
-	if r.parseQueue(b[:n]) != nil {
-		r.state.granted, r.state.waiting = nil, nil
-		t.write = true
-		t.note("its queue is damaged: those who wait ask again")
-	}
-	t.state = r.state
 	return nil
 }
 
@@ -250,18 +235,23 @@ func (t *tx) store() error {
 		if err := f.h.writeAt(newPage(f.key, &t.state, t.seq+1, t.wake), 0); err != nil {
 			return err
 		}
-		t.seq, t.side, t.rebuild = t.seq+2, 1, false
+		t.seq, t.side, t.rebuild, t.reshaped = t.seq+2, 1, false, true
 	}
 	side := 1 - t.side
-	f.queue = t.put(f.record[:], t.seq+1, f.queue[:0])
-	if len(f.queue) > 0 {
-		if err := f.h.writeAt(f.queue, queueAt(side)); err != nil {
+	if err := t.writeQueue(); err != nil {
+		return err
+	}
+	f.buffer = t.put(f.record[:], t.seq+1, f.buffer[:0])
+	if len(f.buffer) > 0 {
+		if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
 			return err
 		}
 	}
 	if err := f.h.writeAt(f.record[:], recordAt(side)); err != nil {
 		return err
 	}
+	t.inForce = queue{t.ring, t.first, t.waiting}
+	f.known, t.reshaped = t.inForce, false
 	t.seq, t.side, t.write, f.lost = t.seq+1, side, false, nil
 	if t.moved {
 		t.wake++

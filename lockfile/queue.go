@@ -1,0 +1,125 @@
+package lockfile
+
+import "errors"
+
+// A queue is where those who wait are in the file, as far as an open file has read it: what is there need not be read
+// again.
+type queue struct {
+	ring    int
+	first   uint64 // the position of the first entry
+	entries []entry
+}
+
+func (q *queue) end() uint64 { return q.first + uint64(len(q.entries)) }
+
+// readQueue reads the entries of a record: the grants, and of those who wait the ones that came since we last looked.
+func (t *tx) readQueue(r *record) error {
+	f := t.f
+	b, err := f.readBytes(int(r.granted)*entrySize, grantedAt(t.side))
+	if err != nil {
+		return err
+	}
+	granted, bad := r.parseGranted(b)
+	known := f.known
+	if known.ring != r.ring || known.first > r.first || known.end() < r.first || known.end() > r.first+uint64(r.waiting) {
+		known = queue{ring: r.ring, first: r.first}
+	}
+	known.entries, known.first = known.entries[r.first-known.first:], r.first
+	for bad == nil {
+		waiting, err := f.readRing(known, int(r.waiting))
+		if err == nil {
+			err = r.take(granted, waiting)
+		}
+		switch {
+		case err == nil:
+			known.entries = waiting
+			f.known, t.inForce, t.state = known, known, r.state
+			return nil
+		case !errors.Is(err, errDamaged):
+			return err
+		case len(known.entries) == 0:
+			bad = err
+		}
+		known.entries = nil // it may be of another time, such as before damage
+	}
+	f.known, t.inForce = known, known
+	t.forget()
+	t.write = true
+	t.note("its queue is damaged: those who wait ask again")
+	return nil
+}
+
+// readRing returns n entries, the first of which are known.
+func (f *File) readRing(known queue, n int) ([]entry, error) {
+	entries := known.entries
+	if len(entries) == 0 && n > 0 {
+		if cap(f.entries) < n {
+			f.entries = make([]entry, 0, n+n/4+1) // more may come
+		}
+		entries = f.entries[:0]
+	}
+	for at := known.end(); len(entries) < n; {
+		i := int(at % queueMost)
+		k := min(n-len(entries), queueMost-i)
+		b, err := f.readBytes(k*entrySize, ringAt(known.ring)+int64(i*entrySize))
+		if err != nil {
+			return nil, err
+		}
+		before := len(entries)
+		entries, err = parseEntries(entries, b)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(entries) < before+k: // the end of the file
+			return nil, errDamaged
+		}
+		at += uint64(k)
+	}
+	return entries, nil
+}
+
+// readBytes reads n bytes, or fewer at the end of the file. They are good until the next call.
+func (f *File) readBytes(n int, at int64) ([]byte, error) {
+	if n == 0 {
+		return nil, nil
+	}
+	if cap(f.buffer) < n {
+		f.buffer = make([]byte, 2*n)
+	}
+	n, err := f.h.readAt(f.buffer[:n], at)
+	return f.buffer[:n], err
+}
+
+// writeQueue writes those who wait where nothing is in force, and leaves what is.
+func (t *tx) writeQueue() error {
+	f := t.f
+	end := t.first + uint64(len(t.waiting))
+	from := t.inForce.end() // those behind are new
+	switch {
+	case t.reshaped, end-t.inForce.first > queueMost:
+		t.ring = 1 - t.inForce.ring
+		t.first = ringStart(max(end, from))
+		from = t.first
+	case len(t.inForce.entries) == 0: // at the start of the ring, or a queue that is never long would use all of it
+		t.first = ringStart(t.first)
+		from = t.first
+	}
+	b := f.buffer[:0]
+	for i := range t.waiting[from-t.first:] {
+		b = t.waiting[int(from-t.first)+i].put(b)
+	}
+	f.buffer = b[:0]
+	for len(b) > 0 {
+		i := int(from % queueMost)
+		k := min(len(b)/entrySize, queueMost-i)
+		if err := f.h.writeAt(b[:k*entrySize], ringAt(t.ring)+int64(i*entrySize)); err != nil {
+			return err
+		}
+		from += uint64(k)
+		b = b[k*entrySize:]
+	}
+	return nil
+}
+
+// ringStart returns the first position from p on that is at the start of a ring.
+func ringStart(p uint64) uint64 { return (p + queueMost - 1) / queueMost * queueMost }
