@@ -3,6 +3,7 @@ package pacer_test
 import (
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -95,5 +96,67 @@ func TestCheckCost(t *testing.T) {
 	}
 	if !errors.As(l.CheckCost(3, false), &cost) || !errors.As(l.CheckCost(0, true), &cost) {
 		t.Error("a cost that can't be granted is accepted")
+	}
+}
+
+func TestScheduleIsItsBytes(t *testing.T) {
+	const s = int64(time.Second)
+	now := int64(time.Hour)
+	sch := pacer.NewSchedule(pacer.Per(3, time.Second).WithBurst(2))
+	for step := range 12 {
+		switch step {
+		case 1, 3, 4, 6, 7:
+			sch.Throttled(now, now, pacer.Feedback{Adaptive: step != 7}, uint64(step)<<40)
+		case 5:
+			sch.Restrict(now, pacer.Per(2, time.Second))
+		case 8:
+			sch.SetPaused(now, true)
+		case 9:
+			sch.SetPaused(now, false)
+			sch.Cool(now, time.Minute)
+		case 10:
+			sch.SetLimit(now, pacer.Unlimited())
+		default:
+			sch.Take(now, 2)
+		}
+		now += 2 * s
+		b, err := sch.AppendBinary(nil)
+		if err != nil || len(b) != pacer.ScheduleSize {
+			t.Fatalf("%d bytes, %v", len(b), err)
+		}
+		var again pacer.Schedule
+		if err := again.UnmarshalBinary(b); err != nil || again != sch {
+			t.Errorf("after step %d: %+v, %v; want %+v", step, again, err, sch)
+		}
+		for i := pacer.GCRASize; i < len(b); i += 8 { // no part may be negative
+			bad := slices.Clone(b)
+			bad[i+7] ^= 0x80
+			if i != len(b)-24 && i != pacer.GCRASize+7*8 && again.UnmarshalBinary(bad) == nil { // the start of an adaptation, and a count
+				t.Errorf("after step %d a sign changed at %d is taken for a state", step, i)
+			}
+		}
+	}
+}
+
+// What was said outlives a clock, and what was granted does not.
+func TestRestart(t *testing.T) {
+	sch := pacer.NewSchedule(pacer.Every(time.Second))
+	const now, hour = int64(5 * time.Second), int64(time.Hour)
+	sch.Take(hour, 1)
+	sch.Throttled(hour, hour, pacer.Feedback{After: time.Minute, Adaptive: true}, 0)
+	sch.SetPaused(hour, true)
+	for left, want := range map[time.Duration]time.Duration{
+		-1: 0, 0: 0, 10 * time.Second: 10 * time.Second, time.Minute: time.Minute, time.Hour: time.Minute,
+	} {
+		s := sch
+		s.Restart(now, now, left)
+		until, ok := s.Until(now)
+		if ok != (want > 0) || ok && until != now+int64(want) || !s.Paused() || s.Effective(now) != pacer.Every(time.Second) || s.Events() != 1 {
+			t.Errorf("%v left: %v, %+v", left, time.Duration(until), s)
+		}
+		s.SetPaused(now, false)
+		if at, ok := s.Slot(now, 1); !ok || at != now+max(int64(want), int64(time.Second)) {
+			t.Errorf("%v left: the next slot is at %v", left, time.Duration(at))
+		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"math/big"
 	"math/bits"
 	"strconv"
 	"strings"
@@ -138,10 +137,12 @@ func (l Limit) Interval() time.Duration {
 func (l Limit) burst() int64 { return max(l.Burst, 1) }
 
 func (l Limit) reduced() Limit {
-	if g := new(big.Int).GCD(nil, nil, big.NewInt(l.Events), big.NewInt(int64(l.Per))).Int64(); g > 1 {
-		l.Events /= g
-		l.Per /= time.Duration(g)
+	a, b := l.Events, int64(l.Per)
+	for b != 0 {
+		a, b = b, a%b
 	}
+	l.Events /= a
+	l.Per /= time.Duration(a)
 	return l
 }
 

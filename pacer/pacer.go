@@ -16,15 +16,21 @@ import (
 	"time"
 )
 
-// A limiter says when units may be granted, as GCRA has it. Times are nanoseconds after the epoch of the Pacer.
+// A limiter says when units may be granted, as Schedule has it. Times are nanoseconds after the epoch of the Pacer.
 type limiter interface {
 	Slot(t, n int64) (at int64, ok bool)
 	Take(t, n int64)
 	SetLimit(now int64, to Limit)
 	Limit() Limit
+	Effective(now int64) Limit
+	Throttled(now, slot int64, f Feedback, random uint64) (isNew bool)
+	Cool(now int64, d time.Duration)
+	Until(now int64) (at int64, ok bool)
+	SetPaused(now int64, paused bool)
+	Paused() bool
 }
 
-var _ limiter = (*GCRA)(nil)
+var _ limiter = (*Schedule)(nil)
 
 // A Timer calls the function that it was made with each time it is armed and its time has come. A *time.Timer made by
 // time.AfterFunc is one. A call too many does no harm.
@@ -65,7 +71,10 @@ type Pacer struct {
 }
 
 // New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once.
-func New(limit Limit, opts ...Option) *Pacer { return newPacer(&GCRA{limit: limit}, opts) }
+func New(limit Limit, opts ...Option) *Pacer {
+	s := NewSchedule(limit)
+	return newPacer(&s, opts)
+}
 
 func newPacer(lim limiter, opts []Option) *Pacer {
 	p := &Pacer{lim: lim, epoch: time.Now(), newTimer: afterFunc}
@@ -109,6 +118,21 @@ func (p *Pacer) WaitN(ctx context.Context, n int) error {
 	return r.Wait(ctx)
 }
 
+// Grant is WaitN, and returns the grant, for one who may have feedback on it.
+func (p *Pacer) Grant(ctx context.Context, n int) (*Reservation, error) {
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	r, err := p.ReserveN(n)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Wait(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
 // Try grants one unit if nobody waits and it is due now. If not it changes nothing, and returns how long it would take
 // for one who asks now.
 func (p *Pacer) Try() (granted bool, wait time.Duration) {
@@ -116,7 +140,8 @@ func (p *Pacer) Try() (granted bool, wait time.Duration) {
 	return err == nil && granted, wait
 }
 
-// TryN is Try for a cost of n units. The wait is negative where there's no end to it, as the limit allows no events.
+// TryN is Try for a cost of n units. The wait is negative where there's no end to it: the limit allows no events, or the
+// Pacer is paused.
 func (p *Pacer) TryN(n int) (granted bool, wait time.Duration, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -147,27 +172,74 @@ func (p *Pacer) ReserveN(n int) (*Reservation, error) {
 	}
 	now := p.now()
 	p.settle(now)
-	r := p.enqueue(now, int64(n))
-	p.settle(now)
-	return r, nil
+	if p.grantNow(now, int64(n)) {
+		return &Reservation{p: p, n: int64(n), asked: now, granted: p.turn, state: granted}, nil
+	}
+	return p.enqueue(now, int64(n)), nil
 }
 
 // SetLimit changes the limit, from now on and for those who wait already. The units in the bucket stay, up to the new
-// burst; what is missing for the next grant comes in at the new rate.
+// burst; what is missing for the next grant comes in at the new rate. A rate that was cut by feedback is so no more; a
+// cooldown stays.
 func (p *Pacer) SetLimit(limit Limit) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	now := p.now()
-	p.settle(now)
-	p.lim.SetLimit(now, limit)
-	p.settle(now)
+	p.change(func(now int64) { p.lim.SetLimit(now, limit) })
 }
 
-// Limit returns the limit in force.
+// Limit returns the limit that is set.
 func (p *Pacer) Limit() Limit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lim.Limit()
+}
+
+// Effective returns the limit in force: the one that is set, or a part of it where feedback has cut it.
+func (p *Pacer) Effective() Limit {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.settle(now)
+	return p.lim.Effective(now)
+}
+
+// Cooldown returns until when there are no grants, as the remote has asked for; the zero time if there are.
+func (p *Pacer) Cooldown() (until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.until(p.now())
+}
+
+func (p *Pacer) until(now int64) time.Time {
+	if at, ok := p.lim.Until(now); ok {
+		return p.epoch.Add(time.Duration(at))
+	}
+	return time.Time{}
+}
+
+// SetCooldown makes the cooldown end d from now, whatever it was, for those who wait already, too. A d of 0 ends it.
+func (p *Pacer) SetCooldown(d time.Duration) { p.change(func(now int64) { p.lim.Cool(now, d) }) }
+
+// Pause stops the grants: those who wait keep their places, and whoever asks gets one, until Resume. A slot that has come is
+// a grant, as always.
+func (p *Pacer) Pause() { p.change(func(now int64) { p.lim.SetPaused(now, true) }) }
+
+// Resume ends a pause. Grants go on as after idle time.
+func (p *Pacer) Resume() { p.change(func(now int64) { p.lim.SetPaused(now, false) }) }
+
+// Paused reports whether the Pacer is paused.
+func (p *Pacer) Paused() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lim.Paused()
+}
+
+// change does something to the limiter, between what is due by now and what follows.
+func (p *Pacer) change(do func(now int64)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.settle(now)
+	do(now)
+	p.settle(now)
 }
 
 // Len returns how many wait.

@@ -2,6 +2,7 @@ package pacer
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 )
 
@@ -23,7 +24,7 @@ type Reservation struct {
 	granted    int64 // the slot, once it is a grant
 	state      state
 	prev, next *Reservation
-	done       chan struct{} // closed when it no longer waits
+	done       chan struct{} // closed when it no longer waits; nil if it never did
 }
 
 func (r *Reservation) end(s state) {
@@ -34,6 +35,9 @@ func (r *Reservation) end(s state) {
 // Wait returns nil when the reservation is a grant, also if it has long been one. If ctx ends first the place is given
 // back and the cause of ctx returned; ErrClosed says that the Pacer was closed, or the reservation cancelled.
 func (r *Reservation) Wait(ctx context.Context) error {
+	if r.done == nil {
+		return nil
+	}
 	select {
 	case <-r.done:
 		return r.result()
@@ -80,7 +84,7 @@ func (r *Reservation) Cancel() bool {
 }
 
 // Slot returns when the grant is due as things stand, or was due once it is made. It is the zero time if there is no
-// slot: the limit allows no events, or the reservation was given back.
+// slot: the limit allows no events, the Pacer is paused, or the reservation was given back.
 func (r *Reservation) Slot() time.Time {
 	r.p.mu.Lock()
 	defer r.p.mu.Unlock()
@@ -95,4 +99,25 @@ func (r *Reservation) Slot() time.Time {
 		}
 	}
 	return time.Time{}
+}
+
+// Throttled says that the attempt which this grant was for was throttled by the remote: nobody has a grant before the
+// cooldown is over, those who wait already included. It returns what came of it. A reservation that is no grant has no
+// attempt: nothing comes of it.
+func (r *Reservation) Throttled(f Feedback) Cooldown {
+	p := r.p
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.settle(now)
+	c := Cooldown{}
+	if r.state == granted {
+		c.New = p.lim.Throttled(now, r.granted, f, rand.Uint64())
+		p.settle(now)
+	}
+	c.Rate = p.lim.Effective(now)
+	if at, ok := p.lim.Until(now); ok {
+		c.Until, c.Length = p.until(now), time.Duration(at-now)
+	}
+	return c
 }

@@ -9,7 +9,7 @@ import (
 
 // Over returns a Pacer in front of a limiter of golang.org/x/time/rate, which others may use too: it adds the order and
 // the cancelling that gives a place back. The limiter computes in floating point, and may grant up to a nanosecond
-// early; a Pacer made by New does not.
+// early; a Pacer made by New does not. Feedback makes a cooldown, and does not cut the rate: it is not ours alone.
 func Over(lim *rate.Limiter, opts ...Option) *Pacer {
 	p := newPacer(nil, opts)
 	p.lim = &xrate{lim: lim, epoch: p.epoch}
@@ -20,6 +20,8 @@ func Over(lim *rate.Limiter, opts ...Option) *Pacer {
 type xrate struct {
 	lim   *rate.Limiter
 	epoch time.Time
+	since int64 // when the last pause ended
+	cooling
 }
 
 var _ limiter = (*xrate)(nil)
@@ -27,14 +29,19 @@ var _ limiter = (*xrate)(nil)
 func (x *xrate) time(t int64) time.Time { return x.epoch.Add(time.Duration(t)) }
 
 func (x *xrate) Slot(t, n int64) (at int64, ok bool) {
+	t = x.from(t)
 	limit := x.lim.Limit()
-	if limit == rate.Inf {
+	switch {
+	case x.paused || limit <= 0:
+		return 0, false
+	case limit == rate.Inf:
 		return t, true
 	}
-	if limit <= 0 {
-		return 0, false
+	tokens := x.lim.TokensAt(x.time(t))
+	if x.pending {
+		tokens = min(tokens, 1)
 	}
-	missing := float64(n) - x.lim.TokensAt(x.time(t))
+	missing := float64(n) - tokens
 	if missing <= 0 {
 		return t, true
 	}
@@ -47,7 +54,36 @@ func (x *xrate) Slot(t, n int64) (at int64, ok bool) {
 
 func (x *xrate) Take(t, n int64) {
 	at, _ := x.Slot(t, n)
+	if t = x.from(t); x.pending {
+		x.pending = false
+		if saved := int(x.lim.TokensAt(x.time(t))) - 1; saved > 0 {
+			x.lim.ReserveN(x.time(t), saved)
+		}
+	}
 	x.lim.ReserveN(x.time(at), int(n))
+}
+
+// from returns the earliest instant from t on at which there may be a grant.
+func (x *xrate) from(t int64) int64 {
+	if x.pending {
+		t = max(t, x.until)
+	}
+	return max(t, x.since)
+}
+
+func (x *xrate) Effective(int64) Limit { return x.Limit() }
+
+func (x *xrate) Throttled(now, slot int64, f Feedback, random uint64) (isNew bool) {
+	return x.throttled(now, slot, f, random)
+}
+
+func (x *xrate) Cool(now int64, d time.Duration) { x.cool(now, int64(d)) }
+
+func (x *xrate) SetPaused(now int64, paused bool) {
+	if x.paused && !paused {
+		x.since = now
+	}
+	x.paused = paused
 }
 
 func (x *xrate) SetLimit(now int64, to Limit) {

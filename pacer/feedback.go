@@ -1,0 +1,209 @@
+package pacer
+
+import (
+	"math"
+	"time"
+)
+
+// Feedback is what is known when the remote has throttled an attempt: it answered that it wants fewer.
+type Feedback struct {
+	After    time.Duration // how long the remote asks to be left alone (Retry-After, the time of a reset); 0: it did not say
+	Backoff  time.Duration // the cooldown of a first event where it did not say; doubles with each that follows soon (0: 1 s)
+	Most     time.Duration // bounds the cooldown, whatever the remote says (0: 1 h)
+	Adaptive bool          // cut the rate of the key, too; it recovers by itself
+}
+
+// A Cooldown is what came of a Feedback.
+type Cooldown struct {
+	Until  time.Time     // no grants before; the zero time: none
+	Length time.Duration // from now
+	New    bool          // whether it was a new event, and not known already when the attempt that was throttled was granted
+	Rate   Limit         // the limit in force after it: the one that was set, unless that is cut
+}
+
+// What a Feedback that does not say has.
+const (
+	defaultBackoff = time.Second
+	defaultMost    = time.Hour
+)
+
+// A cooling is what the remote has said, and what a person has: the part of a Schedule that knows no rate.
+//
+//	event    attempts are throttled: the first that is reported, and all that had been granted by then
+//	row      events that follow each other: the next begins no later after the end of a cooldown than that was long
+//	length   After, or Backoff*2^(n-1) at the n-th event of a row, half of it fixed and half random; at most Most
+//	until    max(until, now + length): of several reports the longest holds, and not their sum
+//
+// Nothing is reported when an attempt goes well. So a grant costs no more than without feedback, and what was said wears
+// off by time alone.
+type cooling struct {
+	until   int64  // no grants before, in ns; 0 is none
+	length  int64  // how long the cooldown was when until was set, in ns
+	event   int64  // when the last event was recorded
+	row     int64  // how many events the row has
+	events  uint64 // how many there have been
+	pending bool   // no grant was made since until was set: the bucket was not yet emptied then
+	paused  bool
+}
+
+// known reports whether an attempt that was granted at slot could not know of the last event.
+func (c *cooling) known(slot int64) bool { return c.events > 0 && slot <= c.event }
+
+// throttled records that an attempt was throttled that had been granted at slot. It reports whether that is a new event. One of
+// an event that is known can prolong its cooldown if the remote said for how long, and no more: fifty attempts that were
+// under way together are one event.
+func (c *cooling) throttled(now, slot int64, f Feedback, random uint64) (isNew bool) {
+	most := orElse(f.Most, defaultMost)
+	isNew = !c.known(slot)
+	if isNew {
+		if c.row == 0 || now-c.until > c.length {
+			c.row = 0
+		}
+		c.row++
+		c.events++
+		c.event = now
+	}
+	length := int64(0)
+	switch {
+	case f.After > 0:
+		length = int64(min(f.After, most))
+	case isNew:
+		d := int64(most)
+		if backoff, shift := int64(orElse(f.Backoff, defaultBackoff)), c.row-1; shift < 62 && backoff <= d>>shift {
+			d = backoff << shift
+		}
+		length = d - d/2 + int64(random%uint64(d/2+1))
+	}
+	if until := later(now, length); until > max(c.until, now) {
+		c.hold(until, length)
+	}
+	return isNew
+}
+
+func (c *cooling) hold(until, length int64) { c.until, c.length, c.pending = until, length, true }
+
+// cool makes the cooldown end d from now, whatever it was. A d of 0 ends it, and the row.
+func (c *cooling) cool(now, d int64) {
+	switch {
+	case d > 0:
+		c.hold(later(now, d), d)
+	case c.until > now:
+		c.hold(now, 0)
+		c.row = 0
+	default:
+		c.row = 0
+	}
+}
+
+// Until returns when the cooldown ends, and false if there is none at now.
+func (c *cooling) Until(now int64) (at int64, ok bool) { return c.until, c.until > now }
+
+// Paused reports whether there are no grants until somebody resumes.
+func (c *cooling) Paused() bool { return c.paused }
+
+// Events returns how many events there have been.
+func (c *cooling) Events() uint64 { return c.events }
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d > 0 {
+		return d
+	}
+	return otherwise
+}
+
+// later returns a + b, or the end of time where that is later, for b >= 0.
+func later(a, b int64) int64 {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
+}
+
+// An adaptation is a rate that was cut and recovers, after the window of CUBIC (RFC 9438):
+//
+//	w      the effective rate as a fraction of the limit that is set, here in 1/10,000
+//	w0     after an event: 0.7*w, but no less than 1/100
+//	Wmax   the rate at which the remote had enough: w before the event. Where that has not reached the Wmax of the event before,
+//	       w*(1+0.7)/2, so that others get room sooner (fast convergence)
+//	K      how long it takes to be back at Wmax: 10 s, or the time of 20 grants at Wmax where that is longer
+//	t      the time since the end of the cooldown; while there is one it stands still
+//	w(t) = Wmax + (Wmax-w0) * ((t-K)/K)^3
+//
+// It is steep at first, flat around Wmax, where it is likely to be too fast again, and steep behind that, up to 1, where the
+// adaptation ends. It differs from the RFC in that K is given, and the factor C of the cube follows from it: a window of
+// segments has a size of its own, a fraction has not, and 5/h is to recover as 5000/s does. There is no slow start, no
+// estimate of what Reno would do, and no round trip.
+//
+// The rate is constant for K/16 at a time, at what w is at the start of it, so that a slot remains exact arithmetic: each step
+// is a change of the limit that is known beforehand.
+type adaptation struct {
+	most  int64 // Wmax; 0: there is none
+	least int64 // w0
+	start int64 // when t was 0, in ns
+	tick  int64 // K/16, in ns
+	step  int64 // which is in force: that from start + step*tick
+}
+
+const (
+	whole      = 10_000 // w = 1
+	floor      = whole / 100
+	steps      = 16 // of K
+	leastK     = 10 * time.Second
+	grantsOfK  = 20
+	mostTick   = 1 << 52 // some 50 days: no step is past the end of time
+	mostSteps  = 1 << 10 // from the floor it takes fewer
+	cubicBeta  = 7       // of 10
+	convergeTo = 17      // (1+beta)/2, of 20
+)
+
+// cut returns the adaptation that an event begins, when the rate was at w.
+func (a adaptation) cut(w int64, limit Limit) adaptation {
+	most := w
+	if w < a.most {
+		most = w * convergeTo / 20
+	}
+	least := max(w*cubicBeta/10, floor)
+	most = max(most, least*convergeTo/(2*cubicBeta)) // at the floor, too, there is a way up
+	k := max(int64(leastK), mulDiv(mulDiv(grantsOfK*whole, int64(limit.Per), limit.Events), 1, most))
+	return adaptation{most: most, least: least, tick: min(k/steps, mostTick)}
+}
+
+// at returns w in a step, in 1/10,000.
+func (a adaptation) at(step int64) int64 {
+	const cube = steps * steps * steps
+	d := step - steps
+	up := (a.most - a.least) * d * d * d
+	if up < 0 {
+		up -= cube - 1 // rounded down
+	}
+	return min(a.most+up/cube, whole)
+}
+
+// now returns w in the step that is in force.
+func (a adaptation) now() int64 {
+	if a.most == 0 {
+		return whole
+	}
+	return a.at(a.step)
+}
+
+// boundary returns when the next step begins.
+func (a adaptation) boundary() int64 { return later(a.start, (a.step+1)*a.tick) }
+
+// scaled returns l at w of its rate, in 1/10,000, rounded down.
+func (l Limit) scaled(w int64) Limit {
+	switch {
+	case w >= whole:
+		return l
+	case l.Events <= math.MaxInt64/whole && l.Per <= math.MaxInt64/whole:
+		l.Events *= w
+		l.Per *= whole
+		return l.reduced()
+	case l.Per > math.MaxInt64/whole:
+		per := mulDiv(int64(l.Per), whole, w)
+		l.Per = time.Duration(later(per, 1))
+		return l
+	}
+	l.Events = mulDiv(l.Events, w, whole)
+	return l
+}
