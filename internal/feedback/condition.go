@@ -30,6 +30,7 @@ type Condition struct {
 	codes   []codeRange      // of kind ofExit: one of them
 	signals []syscall.Signal // of kind ofSignal: one of them; none is any
 	stream  Stream           // of kind ofStream
+	pattern string
 	re      func() *regexp.Regexp
 	failed  bool // whether the attempt must have failed too
 }
@@ -65,12 +66,15 @@ func Parse(s string) (Condition, error) {
 	if err != nil || c.kind != ofStream {
 		return c, err
 	}
+	if _, err := syntax.Parse(c.pattern, syntax.Perl); err != nil {
+		return c, fmt.Errorf("condition %q: %w", s, err) // it says what is wrong, and quotes it
+	}
 	c.re() // now, and not when the first attempt has ended
 	return c, nil
 }
 
-// Known is Parse for a condition that is known to be good, such as one of a preset. What takes time is put off until the
-// condition is first looked at. It panics if the condition is bad after all.
+// Known is Parse for a condition that is known to be good, such as one of a preset. A regular expression takes time: it is
+// compiled when it's first needed. It panics if the condition is bad after all, at the latest then.
 func Known(s string) Condition {
 	c, err := parse(s)
 	if err != nil {
@@ -97,9 +101,7 @@ func parse(s string) (Condition, error) {
 			err = fmt.Errorf("there is no regular expression after %q", s)
 			break
 		}
-		if _, err = syntax.Parse(value, syntax.Perl); err != nil {
-			return c, fmt.Errorf("condition %q: %w", s, err) // it says what is wrong, and quotes it
-		}
+		c.pattern = value
 		c.re = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("(?m)" + value) })
 	default:
 		err = fmt.Errorf("there is no %q", name)
@@ -219,7 +221,7 @@ const shown = 100
 func (c Condition) has(match []byte) string {
 	match, _, _ = bytes.Cut(bytes.TrimSpace(match), []byte("\n"))
 	if len(match) == 0 {
-		return fmt.Sprintf("%s matches %q", c.stream, c.text[len(c.stream.String())+1:])
+		return fmt.Sprintf("%s matches %q", c.stream, c.pattern)
 	}
 	if len(match) > shown {
 		return fmt.Sprintf("%s has %q...", c.stream, match[:shown])

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// An Attempt is what is known of an attempt that has ended.
+// An Attempt is what is known of an attempt that has ended. A command that could not be started has made none.
 type Attempt struct {
 	// ExitCode is the command's own, or 128+n if signal n ended it.
 	ExitCode int

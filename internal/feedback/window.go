@@ -9,8 +9,8 @@ import (
 const WindowSize = 64 << 10
 
 // A Window passes a stream on to another writer, and keeps its first and its last WindowSize bytes: errors are at the end
-// of an output, and headers at its start. It takes at most twice WindowSize of memory, and none for a stream with nothing
-// in it. The zero value passes on nothing. A nil *Window can be read, and has nothing.
+// of an output, and headers at its start. It takes twice that in memory at most, four times once it was read, and nothing for
+// a stream with nothing in it. The zero value passes on nothing. A nil *Window can be read, and has nothing.
 //
 // A Window is used by one goroutine at a time.
 type Window struct {
@@ -19,6 +19,7 @@ type Window struct {
 	last  []byte // a ring, once it is full
 	at    int    // where the ring begins
 	cut   bool   // whether something between first and last is gone
+	whole []byte // what Bytes has put together, until the next Write
 }
 
 // NewWindow returns a Window that passes on to next, or nowhere if next is nil.
@@ -39,6 +40,7 @@ func (w *Window) Write(p []byte) (int, error) {
 }
 
 func (w *Window) keep(p []byte) {
+	w.whole = nil
 	n := min(len(p), WindowSize-len(w.first))
 	w.first, p = append(w.first, p[:n]...), p[n:]
 	if len(p) == 0 {
@@ -67,9 +69,12 @@ func (w *Window) Bytes() []byte {
 	if len(w.last) == 0 {
 		return w.first
 	}
-	var gap []byte
-	if w.cut {
-		gap = []byte("\n")
+	if w.whole == nil {
+		var gap []byte
+		if w.cut {
+			gap = []byte("\n")
+		}
+		w.whole = slices.Concat(w.first, gap, w.last[w.at:], w.last[:w.at])
 	}
-	return slices.Concat(w.first, gap, w.last[w.at:], w.last[:w.at])
+	return w.whole
 }
