@@ -8,10 +8,30 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/throttle-cli/throttle/bench/limited"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"throttle": main})
+	testscript.Main(m, map[string]func(){"throttle": main, "limited": serve})
+}
+
+// serve lets RATE requests a second through until it is killed, and writes its address to FILE: limited RATE FILE.
+func serve() {
+	rate, err := strconv.ParseFloat(os.Args[1], 64)
+	if err == nil {
+		s := &limited.Server{Rate: rate, Burst: 5, RetryAfter: 1}
+		var url string
+		if url, _, err = s.Listen(); err == nil {
+			if err = os.WriteFile(os.Args[2]+".new", []byte(url), 0o666); err == nil {
+				err = os.Rename(os.Args[2]+".new", os.Args[2])
+			}
+		}
+	}
+	if err != nil {
+		panic(err)
+	}
+	select {}
 }
 
 func TestScripts(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/finetimer"
 	"github.com/throttle-cli/throttle/internal/pipe"
+	"github.com/throttle-cli/throttle/internal/tally"
 	"github.com/throttle-cli/throttle/lockfile"
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -67,9 +68,9 @@ type pace struct {
 	// now returns how the limit stands.
 	now func() limitState
 	// feeds, when set, is told of attempts that the remote has throttled, and what came of it.
-	feeds func(a *batch.Attempt, c pacerCooldown)
+	feeds func(a *batch.Attempt, c pacer.Cooldown)
 	// feedback is what becomes of the limit then.
-	feedback pacerFeedback
+	feedback pacer.Feedback
 	// shared says that others may lower the limit, whatever it is now.
 	shared bool
 	close  func()
@@ -83,9 +84,9 @@ type limitState struct {
 }
 
 // react has the limit hear of attempts that the remote has throttled.
-func (p *pace) react(f pacerFeedback, log *logger) {
+func (p *pace) react(f pacer.Feedback, log *logger) {
 	p.feedback = f
-	p.feeds = func(a *batch.Attempt, c pacerCooldown) {
+	p.feeds = func(a *batch.Attempt, c pacer.Cooldown) {
 		if !c.New {
 			return
 		}
@@ -95,7 +96,7 @@ func (p *pace) react(f pacerFeedback, log *logger) {
 		}
 		then := ""
 		if f.Adaptive && !c.Rate.IsUnlimited() {
-			then = fmt.Sprintf(", then %v", c.Rate)
+			then = ", then " + perUnit(c.Rate)
 		}
 		log.warn(fmt.Sprintf("throttled by the remote: job %d (%s): %s: no starts%s for %v%s", a.Seq, a.Task.Name, a.Verdict.Why, whose, round(c.Length), then),
 			"job", a.Seq, "key", p.key, "why", a.Verdict.Why, "cooldown", c.Length.Seconds())
@@ -105,13 +106,29 @@ func (p *pace) react(f pacerFeedback, log *logger) {
 // unlimited reports whether there is nothing to wait for, and never will be.
 func (p *pace) unlimited() bool { return !p.shared && p.limit().IsUnlimited() }
 
-// with returns an environment with more of it, as NAME=value, as far as there is nothing under the name.
+// perUnit returns a rate as a number that is 1 or above, if there is a unit for that: 28/s, 1.4/m.
+func perUnit(l pacer.Limit) string {
+	if l.IsUnlimited() {
+		return "inf"
+	}
+	n := float64(l.Rate())
+	for _, unit := range []struct {
+		name    string
+		seconds float64
+	}{{"s", 1}, {"m", 60}, {"h", 3600}} {
+		if n*unit.seconds >= 1 {
+			return tally.Number(n*unit.seconds) + "/" + unit.name
+		}
+	}
+	return tally.Number(n*86400) + "/d"
+}
+
+// with returns an environment with more of it, as NAME=value, in the place of what there is under the name.
 func with(env, more []string) []string {
 	for _, m := range more {
 		name, _, _ := strings.Cut(m, "=")
-		if !slices.ContainsFunc(env, func(v string) bool { n, _, _ := strings.Cut(v, "="); return n == name }) {
-			env = append(env, m)
-		}
+		env = slices.DeleteFunc(env, func(v string) bool { n, _, _ := strings.Cut(v, "="); return n == name })
+		env = append(env, m)
 	}
 	return env
 }
@@ -151,7 +168,9 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 	}
 	p := pacer.New(limit, opts...)
 	own := &pace{
-		now:   func() limitState { return limitState{set: p.Limit(), effective: p.Limit()} },
+		now: func() limitState {
+			return limitState{set: p.Limit(), effective: p.Effective(), cooldown: p.Cooldown(), paused: p.Paused()}
+		},
 		ask:   func(_ context.Context, n int) (pipe.Grant, error) { return p.ReserveN(n) },
 		limit: p.Limit,
 		unit:  unit,
@@ -162,11 +181,8 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 		if own.feeds == nil {
 			return nil, p.Wait(ctx)
 		}
-		r, err := p.Reserve()
-		if err != nil {
-			return nil, err
-		}
-		return ownGrant{own, r}, r.Wait(ctx)
+		r, err := p.Grant(ctx, 1)
+		return ownGrant{own, r}, err
 	}
 	return own, nil
 }
@@ -179,6 +195,9 @@ type ownGrant struct {
 
 // Throttled is that of batch.Grant.
 func (g ownGrant) Throttled(a *batch.Attempt) error {
+	f := g.pace.feedback
+	f.After = a.Verdict.After
+	g.pace.feeds(a, g.r.Throttled(f))
 	return nil
 }
 

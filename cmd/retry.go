@@ -11,6 +11,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/feedback"
 	"github.com/throttle-cli/throttle/internal/preset"
+	"github.com/throttle-cli/throttle/pacer"
 )
 
 // retryOptions say which attempts are run again, and which of them slow the rate down.
@@ -45,7 +46,7 @@ func (o *retryOptions) addFlags(f *pflag.FlagSet) {
 // A reaction is what is to be done about attempts that fail.
 type reaction struct {
 	batch.Retry
-	feedback pacerFeedback
+	feedback pacer.Feedback
 	preset   preset.Preset // the zero one where none is asked for
 }
 
@@ -55,7 +56,7 @@ func (o *retryOptions) reaction() (*reaction, error) {
 		Attempts: o.attempts, Throttled: o.maxThrottled, MaxCooldown: o.maxCooldown,
 		Backoff: feedback.Backoff{Base: o.backoff, Most: o.maxBackoff},
 	}}
-	r.feedback = pacerFeedback{Backoff: o.backoff, Most: o.maxCooldown, Adaptive: o.adaptive}
+	r.feedback = pacer.Feedback{Backoff: o.backoff, Most: o.maxCooldown, Adaptive: o.adaptive}
 	switch {
 	case o.attempts < 1:
 		return nil, fmt.Errorf("--attempts %d: it is how often a job is run in all, 1 or more", o.attempts)
@@ -75,6 +76,9 @@ func (o *retryOptions) reaction() (*reaction, error) {
 	}
 	if r.Rules.ThrottledOn, err = conditions("--throttled-on", r.Rules.ThrottledOn, o.throttledOn); err != nil {
 		return nil, err
+	}
+	if r.Rules.Reads(feedback.Headers) && !r.Headers {
+		return nil, errors.New("a condition headers=RE needs a preset of a tool that writes them down: --preset curl")
 	}
 	return r, o.idle(r)
 }
