@@ -16,11 +16,11 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"throttle": main, "limited": serve})
 }
 
-// serve lets RATE requests a second through until it is killed, and writes its address to FILE: limited RATE FILE.
+// serve lets RATE requests a second through until it is killed, and writes its address to FILE: limited RATE FILE [ec2].
 func serve() {
 	rate, err := strconv.ParseFloat(os.Args[1], 64)
 	if err == nil {
-		s := &limited.Server{Rate: rate, Burst: 5, RetryAfter: 1}
+		s := &limited.Server{Rate: rate, Burst: 5, RetryAfter: 1, EC2: len(os.Args) > 3}
 		var url string
 		if url, _, err = s.Listen(); err == nil {
 			if err = os.WriteFile(os.Args[2]+".new", []byte(url), 0o666); err == nil {

@@ -4,6 +4,7 @@ package limited
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
@@ -17,6 +18,8 @@ type Server struct {
 	Rate, Burst float64
 	// RetryAfter is what it asks those to wait that it does not let through, in seconds; 0 is nothing.
 	RetryAfter int
+	// EC2 is whether it answers as Amazon EC2 does: DescribeRegions, or RequestLimitExceeded.
+	EC2 bool
 
 	mu     sync.Mutex
 	tokens float64
@@ -81,7 +84,18 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if !s.take(time.Now()) {
+	ok := s.take(time.Now())
+	if s.EC2 {
+		w.Header().Set("Content-Type", "text/xml")
+		if !ok {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			_, _ = io.WriteString(w, ec2Throttled)
+			return
+		}
+		_, _ = io.WriteString(w, ec2Regions)
+		return
+	}
+	if !ok {
 		if s.RetryAfter > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(s.RetryAfter))
 		}
@@ -90,6 +104,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	_, _ = fmt.Fprintln(w, r.URL.Path)
 }
+
+const (
+	ec2Throttled = `<?xml version="1.0"?><Response><Errors><Error><Code>RequestLimitExceeded</Code>` +
+		`<Message>Request limit exceeded.</Message></Error></Errors><RequestID>1</RequestID></Response>`
+	ec2Regions = `<?xml version="1.0"?><DescribeRegionsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/">` +
+		`<requestId>1</requestId><regionInfo><item><regionName>us-east-1</regionName></item></regionInfo></DescribeRegionsResponse>`
+)
 
 // Listen serves on a free port of this host, and returns its address.
 func (s *Server) Listen() (url string, stop func(), err error) {
