@@ -307,7 +307,7 @@ func (s *Screen) erase(buf []byte) []byte {
 	case here:
 		buf = append(buf, "\r"+save+rest+back...)
 	case below:
-		buf = append(buf, save+down+rest+back...)
+		buf = append(buf, room+save+down+rest+back...) // a smaller terminal may have lost that row
 	}
 	s.shown = nowhere
 	return buf

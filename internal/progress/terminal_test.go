@@ -227,6 +227,9 @@ func (v *terminal) resize(width, height int) {
 			}
 		}
 	}
+	if n := min(max(v.height-height, 0), len(rows)-1-found); n > 0 { // what is below the cursor goes first, bar or not
+		rows = rows[:len(rows)-n]
+	}
 	v.width, v.height = width, height
 	for n := len(rows) - 1; n > found && len(rows[n].cells) == 0; n-- {
 		rows = rows[:n]
