@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"syscall"
 
@@ -116,6 +117,14 @@ func (s *session) next(ctx context.Context) (batch.Task, error) {
 	}
 }
 
+// prompt reports whether next returns without waiting for somebody who writes.
+func (s *session) prompt() bool {
+	if s.in.each == 0 { // who knows how many lines a command takes
+		return s.reader.Ready(math.MaxInt)
+	}
+	return s.reader.Ready(s.in.each)
+}
+
 // make makes a task of the records that come next.
 func (s *session) make(ctx context.Context) (batch.Task, error) {
 	s.pending = ""
@@ -149,7 +158,7 @@ func (s *session) options(sink *output.Sink) batch.Options {
 		w.verbose = sink.Note
 	}
 	b := batch.Options{
-		Next: s.next, Wait: s.pace.wait, Paused: s.pauser.paused,
+		Next: s.next, Prompt: s.prompt, Wait: s.pace.wait, Paused: s.pauser.paused,
 		Run: job.Exec(s.term, s.sig.kill), Jobs: s.jobs, Overlap: s.pace.unlimited(), Timeout: s.o.retry.timeout,
 		Retry: s.react.Retry, Halt: s.halt, Total: s.total, Seq: s.history.last(), Observer: w,
 		Output: sink, Tagged: s.o.tag, Env: with(environ(s.pace.key), s.react.preset.Env),

@@ -85,6 +85,8 @@ type Observer interface {
 type Options struct {
 	// Next returns the next task. io.EOF, or another error, is the end.
 	Next func(context.Context) (Task, error)
+	// Prompt, when set, reports whether Next will return without waiting. It's not called while Next runs.
+	Prompt func() bool
 	// Wait waits for a grant. Each start takes one. It may be nil where nobody has to be told that it was throttled.
 	Wait func(context.Context) (Grant, error)
 	// Paused, when set, returns nil, or what is closed when a pause ends that has begun: nothing is started before.
@@ -231,7 +233,7 @@ type undone struct {
 func Run(ctx context.Context, o Options) Result {
 	r := &run{Options: o, turn: make(chan struct{}, 1), alive: make(map[int]Task), held: make(map[int]held), pruneAt: 64}
 	r.seq = o.Seq
-	r.queue = newQueue(o.Next, o.Retry.Judges())
+	r.queue = newQueue(o.Next, o.Prompt, o.Retry.Judges())
 	r.ctx, r.halted = context.WithCancelCause(ctx)
 	defer r.halted(nil)
 	r.start, r.stop = context.WithCancelCause(r.ctx)
@@ -566,6 +568,9 @@ func (r *run) count(failed bool) {
 	r.ended++
 	if failed {
 		r.failed++
+	}
+	if r.Halt.Why == "" {
+		return
 	}
 	total := -1
 	if r.Total != nil {

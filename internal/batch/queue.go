@@ -31,6 +31,8 @@ const besideMost = 10_000
 // to be run again goes before what nobody has taken yet.
 type queue struct {
 	next func(context.Context) (Task, error)
+	// prompt reports whether next returns without waiting; it may be nil.
+	prompt func() bool
 	// again is whether items may come back. If not, the source is asked directly.
 	again bool
 
@@ -50,8 +52,8 @@ type taken struct {
 	err  error
 }
 
-func newQueue(next func(context.Context) (Task, error), again bool) *queue {
-	return &queue{next: next, again: again, wake: make(chan struct{}, 1)}
+func newQueue(next func(context.Context) (Task, error), prompt func() bool, again bool) *queue {
+	return &queue{next: next, prompt: prompt, again: again, wake: make(chan struct{}, 1)}
 }
 
 // take returns the next item, or the error of the source once nothing can come back any more. When ctx ends it returns
@@ -75,7 +77,15 @@ func (q *queue) take(ctx context.Context) (*item, error) {
 		if q.ended != nil && state == none {
 			return nil, q.ended
 		}
-		if q.ended == nil && state != full {
+		if q.ended == nil && state != full && q.got == nil {
+			if q.prompt != nil && q.prompt() { // to ask in a goroutine would wake another thread for each task
+				task, err := q.next(ctx)
+				if err == nil {
+					return q.item(task), nil
+				}
+				q.ended = err
+				continue
+			}
 			q.ask(ctx)
 		}
 		var timer <-chan time.Time
@@ -102,11 +112,8 @@ func (q *queue) take(ctx context.Context) (*item, error) {
 	}
 }
 
-// ask asks the source, if nobody has yet, so that its answer comes on q.got.
+// ask asks the source, so that its answer comes on q.got.
 func (q *queue) ask(ctx context.Context) {
-	if q.got != nil {
-		return
-	}
 	got := make(chan taken, 1)
 	q.got = got
 	go func() {

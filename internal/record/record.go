@@ -10,6 +10,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/throttle-cli/throttle/internal/input"
 )
@@ -125,6 +126,15 @@ func (r *Reader) Next(ctx context.Context) (Record, error) {
 			return Record{}, fmt.Errorf("reading %s: %w", r.name, err)
 		}
 	}
+}
+
+// Ready reports whether n calls of Next return without waiting for somebody who writes.
+func (r *Reader) Ready(n int) bool {
+	if bytes.Count(r.pending, []byte{r.delim}) >= n {
+		return true
+	}
+	waits := func(in Input) bool { return !in.Finite }
+	return (r.in == nil || r.in.Finite) && !slices.ContainsFunc(r.inputs, waits)
 }
 
 // begin goes to the next input, and reports whether there is one.
