@@ -67,6 +67,7 @@ type Screen struct {
 	cursor  cursor
 	wrapped bool      // whether the cursor has been moved to the next row, at which an unfinished line goes on
 	written time.Time // when output came last
+	painted time.Time // when the bar was put back last, after it
 	buf     []byte
 }
 
@@ -88,6 +89,9 @@ const (
 const (
 	// every is how often the bar is drawn.
 	every = 100 * time.Millisecond
+	// apart is how long it is left out, at the least, after a write that put it back: each time costs the terminal as much as
+	// a few lines of output, and a slow line 100 bytes.
+	apart = time.Millisecond
 	// unsettled is for how long nothing is drawn in the midst of a character, or of a sequence, whose end has not come.
 	unsettled = time.Second
 	// closing is for how long Close waits for a terminal that takes nothing.
@@ -348,9 +352,7 @@ func (w *writer) Write(p []byte) (int, error) {
 		buf = append(buf, p...)
 	}
 	s.cursor.write(p, s.view.width)
-	if s.cursor.settled() {
-		buf = s.paint(buf)
-	}
+	buf = s.putBack(buf)
 	s.keep(buf)
 	n, err := w.file.Write(buf)
 	return min(max(n-start, 0), len(p)), err
@@ -370,10 +372,17 @@ func (w *writer) writeApart(p []byte, at int) (int, error) {
 	}
 	n, err := w.file.Write(p[head:])
 	s.cursor.write(p, s.view.width)
-	if s.cursor.settled() {
-		s.send(s.paint(s.buf[:0]))
-	}
+	s.send(s.putBack(s.buf[:0]))
 	return head + n, err
+}
+
+// putBack adds to buf what draws the bar after output, unless it is better left to redraw.
+func (s *Screen) putBack(buf []byte) []byte {
+	if !s.cursor.settled() || s.written.Sub(s.painted) < apart {
+		return buf
+	}
+	s.painted = s.written
+	return s.paint(buf)
 }
 
 // unwrap makes the cursor ready for p, where it was moved to the next row. It returns before which byte of p it must go up

@@ -108,8 +108,11 @@ func TestNothingIsGarbled(t *testing.T) {
 					}
 					_, _ = io.WriteString(want, p[:n])
 					p = p[n:]
-					if rng.IntN(3) == 0 {
+					switch rng.IntN(3) {
+					case 0:
 						time.Sleep(time.Duration(rng.IntN(int(300 * time.Millisecond))))
+					case 1:
+						time.Sleep(time.Millisecond)
 					}
 				}
 				all = append(all, whole)
