@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,7 +28,7 @@ type streams struct {
 func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	log := newLogger(stderr)
 	version = versionOf(version)
-	root := newRootCommand(version, streams{stdin, stdout, stderr, log, version})
+	root := newRootCommand(version, streams{stdin, stdout, stderr, log, version}, needed(args))
 	root.SetArgs(append([]string{}, args...)) // never nil: cobra would read os.Args
 	err := root.Execute()
 	var code exitCode
@@ -41,7 +43,37 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 }
 
 // NewRootCommand returns the command tree, for those that make documents of it.
-func NewRootCommand() *cobra.Command { return newRootCommand("", streams{log: newLogger(io.Discard)}) }
+func NewRootCommand() *cobra.Command {
+	return newRootCommand("", streams{log: newLogger(io.Discard)}, func(string) bool { return true })
+}
+
+// A subcommand is one of throttle's.
+type subcommand struct {
+	name  string
+	build func(streams) *cobra.Command
+}
+
+func subcommands() []subcommand {
+	return []subcommand{
+		{"run", newRunCommand}, {"exec", newExecCommand}, {"wait", newWaitCommand}, {"status", newStatusCommand},
+		{"set", newSetCommand}, {"reset", newResetCommand}, {"presets", newPresetsCommand}, {"completion", newCompletionCommand},
+	}
+}
+
+// needed returns which commands a command line may be about, "" being the root. To make the flags of all of them would take
+// longer than anything else at the start.
+func needed(args []string) func(name string) bool {
+	if len(args) > 0 && slices.ContainsFunc(subcommands(), func(s subcommand) bool { return s.name == args[0] && s.name != "completion" }) {
+		return func(name string) bool { return name == args[0] }
+	}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // help, completions, or a mistake
+		return func(string) bool { return true }
+	}
+	if dash := slices.Index(args, "--"); dash >= 0 {
+		args = args[:dash]
+	}
+	return func(name string) bool { return name == "" || slices.Contains(args, name) }
+}
 
 func versionOf(version string) string {
 	if version != "" {
@@ -67,7 +99,9 @@ type rootOptions struct {
 	lines   lineOptions
 }
 
-func newRootCommand(version string, std streams) *cobra.Command {
+// newRootCommand returns the command tree, in which those commands are complete that are needed; of the others there is the
+// name.
+func newRootCommand(version string, std streams, needed func(name string) bool) *cobra.Command {
 	o := &rootOptions{}
 	o.lines.pace, o.lines.input = &o.pace, &o.input
 	root := &cobra.Command{
@@ -99,6 +133,16 @@ func newRootCommand(version string, std streams) *cobra.Command {
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error {
 		return fromEnvironment(c.Flags(), os.LookupEnv)
 	}
+	for _, s := range subcommands() {
+		if needed(s.name) {
+			root.AddCommand(s.build(std))
+		} else {
+			root.AddCommand(&cobra.Command{Use: s.name, Run: func(*cobra.Command, []string) {}})
+		}
+	}
+	if !needed("") {
+		return root
+	}
 	addGroups(root,
 		newGroup("Rate", o.pace.addFlags),
 		newGroup("Input", o.input.addFlags, o.lines.job.leftover.addFlags),
@@ -110,11 +154,6 @@ func newRootCommand(version string, std streams) *cobra.Command {
 			f.BoolVar(&o.version, "version", false, "print the version")
 			f.BoolP("help", "h", false, "print this")
 		}),
-	)
-	root.AddCommand(
-		newRunCommand(std), newExecCommand(std), newWaitCommand(std),
-		newStatusCommand(std), newSetCommand(std), newResetCommand(std), newPresetsCommand(std),
-		newCompletionCommand(std),
 	)
 	return root
 }
