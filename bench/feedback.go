@@ -22,8 +22,7 @@ func answers() section {
 		about: "500 calls of `curl -sf` by 4 processes with `--rate 40/s --key k --preset curl --adaptive`, to a server that lets 20 a second\n" +
 			"through, and 40 from 15 s on. Above that it answers 429 with Retry-After: 1. One round.",
 		measure: func(b *bench) ([]row, error) {
-			if _, err := exec.LookPath("curl"); err != nil {
-				fmt.Fprintln(os.Stderr, "curl is not installed, its rows are left out")
+			if b.missing["curl"] {
 				return nil, nil
 			}
 			calls := 500
@@ -81,8 +80,10 @@ func (b *bench) calls(processes, calls int) ([]row, error) {
 	}
 	for from := 0; from < len(counts); from += 5 {
 		n := sum(from, from+5)
-		rows = append(rows, row{what: fmt.Sprintf("second %d to %d: calls a second, with %d answers 429", from, from+5, n.Throttled), unit: perSecond(),
-			ours: figure{float64(n.OK) / float64(min(5, len(counts)-from))}})
+		rows = append(rows, row{
+			what: fmt.Sprintf("second %d to %d: calls a second, with %d answers 429", from, from+5, n.Throttled), unit: perSecond(),
+			ours: figure{float64(n.OK) / float64(min(5, len(counts)-from))},
+		})
 	}
 	return rows, nil
 }

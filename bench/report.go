@@ -104,6 +104,7 @@ func peers() []peer {
 		{"pv", "apt-get install pv, or brew install pv"},
 		{"xargs", "apt-get install findutils"},
 		{"parallel", "apt-get install parallel, or brew install parallel"}, // sem comes with it
+		{"curl", "apt-get install curl"},
 		{"flock", "apt-get install util-linux, or brew install flock"},
 	}
 }

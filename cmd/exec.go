@@ -33,7 +33,7 @@ and exit code are its own. With --attempts, --throttled-on, --preset or
 	}
 	addGroups(c,
 		newGroup("Rate", o.pace.addFlags),
-		newGroup("Grant", o.grantOptions.addFlags),
+		newGroup("Grant", o.addFlags),
 		newGroup("Attempts", o.retry.addFlags, o.addTermFlags),
 		newGroup("Messages", std.log.addFlags),
 	)

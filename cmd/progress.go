@@ -44,7 +44,7 @@ func (o *progressOptions) wanted() (on, said bool) {
 const progressEvery = 10 * time.Second
 
 // mode returns how progress is shown.
-func (o *progressOptions) mode(std streams, output output.Mode, verbose bool, inputs []record.Input) progress.Mode {
+func (o *progressOptions) mode(std streams, output output.Mode, inputs []record.Input) progress.Mode {
 	on, said := o.wanted()
 	mode := progress.Choose(std.err, os.Getenv)
 	terminal := mode == progress.Bar

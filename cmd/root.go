@@ -55,8 +55,14 @@ type subcommand struct {
 
 func subcommands() []subcommand {
 	return []subcommand{
-		{"run", newRunCommand}, {"exec", newExecCommand}, {"wait", newWaitCommand}, {"status", newStatusCommand},
-		{"set", newSetCommand}, {"reset", newResetCommand}, {"presets", newPresetsCommand}, {"completion", newCompletionCommand},
+		{"run", newRunCommand},
+		{"exec", newExecCommand},
+		{"wait", newWaitCommand},
+		{"status", newStatusCommand},
+		{"set", newSetCommand},
+		{"reset", newResetCommand},
+		{"presets", newPresetsCommand},
+		{"completion", newCompletionCommand},
 	}
 }
 

@@ -47,7 +47,7 @@ func (s *session) run(ctx context.Context) error {
 	}
 	s.jobs = s.o.howMany(s.pace, s.std)
 	screen := progress.Show(s.std.out, s.std.err, progress.Options{
-		Mode:  s.o.progress.mode(s.std, s.mode, s.o.verbose, s.in.inputs),
+		Mode:  s.o.progress.mode(s.std, s.mode, s.in.inputs),
 		State: s.state,
 		Every: progressEvery,
 		Env:   os.Getenv,

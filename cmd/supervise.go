@@ -91,7 +91,7 @@ func (s *supervisor) attempts(ctx context.Context, f *lockfile.File) error {
 }
 
 // end returns the error that a wait has ended with. A signal has said all.
-func (s *supervisor) end(err error) error {
+func (*supervisor) end(err error) error {
 	var interrupt *job.Interrupt
 	if errors.As(err, &interrupt) {
 		return exitCode(codeOf(interrupt))
@@ -147,7 +147,7 @@ func (s *supervisor) sleep(ctx context.Context, d time.Duration) error {
 
 // pacing returns what is told that an attempt was throttled.
 func (s *supervisor) pacing() *pace {
-	p := &pace{key: s.execOptions.pace.key}
+	p := &pace{key: s.pace.key}
 	p.react(s.react.feedback, s.std.log)
 	return p
 }

@@ -17,7 +17,6 @@ type witness struct {
 	tally   *tally.Tally
 	log     *logger
 	verbose func(text string) // is given each command; nil for none
-	most    int               // attempts
 }
 
 // Starting is that of batch.Observer.
