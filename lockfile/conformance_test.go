@@ -84,6 +84,25 @@ func (c client) SetLimit(limit pacer.Limit) error {
 	return c.File.SetLimit(context.Background(), limit)
 }
 
+func (r reservation) Throttled(f pacer.Feedback) (pacer.Cooldown, error) {
+	return r.Reservation.Throttled(context.Background(), f)
+}
+
+func (c client) SetPaused(paused bool) error {
+	return c.File.SetPaused(context.Background(), paused)
+}
+
+func (c client) SetCooldown(d time.Duration) error {
+	return c.File.SetCooldown(context.Background(), d)
+}
+
+func (c client) Effective() (pacer.Limit, error) {
+	s, err := c.Status()
+	return s.Effective, err
+}
+
+var _ storetest.FeedbackClient = client{}
+
 // Die closes the file behind the back of its owner, as the kernel does.
 func (c client) Die() {
 	c.mu <- struct{}{}

@@ -30,12 +30,16 @@ var (
 
 // A LateError says that a slot would have come later than one was ready to wait for it. Nothing was written.
 type LateError struct {
-	Wait time.Duration // until the slot, from when it was asked for; negative if there is none, as the limit allows no events
-	Slot time.Time     // when it would have been; zero if there is none
+	Wait   time.Duration // until the slot, from when it was asked for; negative if there is none
+	Slot   time.Time     // when it would have been; zero if there is none
+	Paused bool          // whether there is none as the key is paused; else it is that the limit allows no events
 }
 
 func (e *LateError) Error() string {
-	if e.Wait < 0 {
+	switch {
+	case e.Paused:
+		return "there is no slot: the key is paused"
+	case e.Wait < 0:
 		return "there is no slot: the limit allows no events"
 	}
 	return fmt.Sprintf("the slot is %v away", e.Wait)

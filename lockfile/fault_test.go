@@ -496,6 +496,63 @@ func TestAnotherBoot(t *testing.T) {
 	}
 }
 
+// What is left of a cooldown is told by the wall clock, and is never more than all of it.
+func TestACooldownOutlivesABoot(t *testing.T) {
+	for name, c := range map[string]struct {
+		step time.Duration // of the wall clock while it was off
+		want time.Duration // until the next unit
+	}{
+		"two minutes off": {2 * minute, 6 * minute},
+		"an hour off":     {60 * minute, 0},
+		"a day back":      {-24 * time.Hour, 10 * minute},
+	} {
+		h := newHost()
+		path := statePath(t)
+		u := h.open(t, path, perMinute())
+		r := u.reserve()
+		if _, err := r.Throttled(t.Context(), pacer.Feedback{After: 10 * minute, Adaptive: true}); err != nil {
+			t.Fatal(err)
+		}
+		h.pass(minute)
+		if err := u.SetPaused(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		_ = u.Close()
+		h.boot, h.now, h.wall = 2, 0, h.wall.Add(c.step)
+		h.pass(minute) // since boot
+		v := h.open(t, path, perMinute())
+		v.refuses(-1)
+		if err := v.SetPaused(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := v.Status(); err != nil || !s.Effective.Equal(pacer.Every(minute)) || s.Throttled != 1 || s.Cooldown.IsZero() != (c.want == 0) {
+			t.Errorf("%s: %+v, %v", name, s, err)
+		}
+		if c.want > 0 {
+			v.refuses(c.want)
+			h.pass(c.want)
+		}
+		v.grants()
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+}
+
+// A cooldown is not ended by removing the file of a key in use.
+func TestACooldownOutlivesTheFile(t *testing.T) {
+	h := newHost()
+	u := h.open(t, statePath(t), perMinute())
+	if _, err := u.reserve().Throttled(t.Context(), pacer.Feedback{After: 10 * minute}); err != nil {
+		t.Fatal(err)
+	}
+	h.pass(minute)
+	if err := os.Remove(u.path); err != nil {
+		t.Fatal(err)
+	}
+	u.refuses(9 * minute)
+}
+
 // Two hosts that share a file void each other's queue, and still neither exceeds the limit nor blocks for ever.
 func TestTwoHostsTakeTurnsAtTheRate(t *testing.T) {
 	a, b := newHost(), newHost()

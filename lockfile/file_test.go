@@ -168,6 +168,75 @@ func TestReset(t *testing.T) {
 	u.refuses(minute)
 }
 
+func TestResetForgetsWhatTheRemoteSaid(t *testing.T) {
+	h := newHost()
+	u := h.open(t, statePath(t), perMinute())
+	first := u.reserve()
+	waits := u.reserve()
+	if _, err := first.Throttled(t.Context(), pacer.Feedback{After: 10 * minute, Adaptive: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(u.SetPaused(t.Context(), true), u.Reset(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	s, err := u.Status()
+	if err != nil || !s.Cooldown.IsZero() || s.Throttled != 0 || !s.Effective.Equal(pacer.Every(minute)) || !s.Paused {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := u.SetPaused(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if err := waits.Wait(t.Context()); err != nil || waits.SinceBoot() != h.now {
+		t.Errorf("%v, %v", waits.SinceBoot(), err)
+	}
+}
+
+func TestFeedbackInTheStatus(t *testing.T) {
+	h := newHost()
+	u := h.open(t, statePath(t), Options{Limit: pacer.Every(time.Second)})
+	r, waits := u.reserve(), u.reserve()
+	h.pass(time.Second / 2)
+	c, err := r.Throttled(t.Context(), pacer.Feedback{After: 10 * time.Second, Adaptive: true})
+	want := pacer.Cooldown{Until: h.wall.Add(10 * time.Second), Length: 10 * time.Second, New: true, Rate: pacer.Per(7, 10*time.Second)}
+	if err != nil || c != want {
+		t.Errorf("%+v, %v", c, err)
+	}
+	s, err := u.Status()
+	if err != nil || !s.Limit.Equal(pacer.Every(time.Second)) || !s.Effective.Equal(pacer.Per(7, 10*time.Second)) || !s.Cooldown.Equal(c.Until) ||
+		s.Paused || s.Throttled != 1 || len(s.Waiting) != 1 || !s.Waiting[0].Slot.Equal(c.Until) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	before := u.bytes()
+	if c, err = r.Throttled(t.Context(), pacer.Feedback{Adaptive: true}); err != nil || c.New || !c.Until.Equal(want.Until) {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if c, err := waits.Throttled(t.Context(), pacer.Feedback{After: time.Hour}); err != nil || c.New || !c.Until.Equal(want.Until) {
+		t.Errorf("of one that waits: %+v, %v", c, err)
+	}
+	if !slices.Equal(u.bytes(), before) {
+		t.Error("what was known has been written")
+	}
+	// Someone who comes with a stricter limit does not end the cut, and someone who sets one does.
+	v := h.open(t, u.path, Options{Limit: pacer.Every(2 * time.Second)})
+	v.reserve()
+	if s, err := u.Status(); err != nil || !s.Effective.Equal(pacer.Per(7, 20*time.Second)) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := v.SetLimit(t.Context(), pacer.Every(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := u.Status(); err != nil || !s.Effective.Equal(pacer.Every(time.Second)) || !s.Cooldown.Equal(want.Until) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if err := v.SetPaused(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	var late *LateError
+	if _, err := u.ReserveWithin(t.Context(), 1, time.Hour); !errors.As(err, &late) || late.Wait >= 0 || !late.Paused || !strings.Contains(late.Error(), "paused") {
+		t.Errorf("while it is paused: %v", err)
+	}
+}
+
 func TestCloseEndsThoseWhoWait(t *testing.T) {
 	path := statePath(t)
 	f, err := Open(path, "key", Options{Limit: pacer.Every(time.Hour)})
@@ -254,11 +323,15 @@ func TestListAndPrune(t *testing.T) {
 	if keys, err := Prune(dir, time.Hour); len(keys) != 0 || !errors.Is(err, ErrForeign) {
 		t.Errorf("unused for an hour: %q, %v", keys, err)
 	}
+	paused, cooling := open("paused", pacer.Unlimited()), open("cooling", pacer.Unlimited())
+	if err := errors.Join(paused.SetPaused(t.Context(), true), cooling.SetCooldown(t.Context(), time.Hour)); err != nil {
+		t.Fatal(err)
+	}
 	keys, err := Prune(dir, 0)
 	if !slices.Equal(keys, []string{"idle"}) || !errors.Is(err, ErrForeign) {
 		t.Errorf("%q, %v", keys, err)
 	}
-	if paths, err := List(dir); err != nil || len(paths) != 2 {
+	if paths, err := List(dir); err != nil || len(paths) != 4 {
 		t.Errorf("%q, %v", paths, err)
 	}
 	if err := idle.Wait(t.Context()); err != nil { // who had it open goes over to a new one, at once

@@ -32,7 +32,14 @@ func FuzzDecode(f *testing.F) {
 	}
 	s.settle(int64(time.Second), func(entry) bool { return true })
 	add("key")
-	s.setLimit(int64(time.Second), pacer.Limit{})
+	for range 2 {
+		s.alg.Throttled(2e9, 2e9, pacer.Feedback{After: time.Second, Adaptive: true}, 0)
+		add("key")
+		s.take(20e9, 1)
+	}
+	add("key")
+	s.alg.SetPaused(21e9, true)
+	s.setLimit(21e9, pacer.Limit{})
 	s.retired = true
 	add("key")
 
@@ -53,7 +60,7 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		var r record
-		if r.parseAll(b, granted, waiting) != nil {
+		if len(b) < recordSize || r.parseAll(b[:recordSize], granted, waiting) != nil {
 			return
 		}
 		var again [recordSize]byte
@@ -66,6 +73,13 @@ func FuzzDecode(f *testing.F) {
 			r.rebase(now, 0, [16]byte{})
 			r.settle(now, func(e entry) bool { return e.ticket%3 != 0 })
 			r.slotBehind(now, 1)
+			r.alg.Throttled(now, now, pacer.Feedback{Adaptive: true}, 1<<63)
+			r.slotBehind(now, 1)
+			r.alg.Effective(now)
+			r.alg.Restrict(now, pacer.Per(7, time.Second))
+			r.alg.Cool(now, time.Minute)
+			r.alg.SetPaused(now, !r.alg.Paused())
+			r.slotBehind(now+int64(time.Minute), 1)
 			r.setLimit(now, pacer.Per(7, time.Second))
 		}
 	})

@@ -38,7 +38,7 @@ const (
 	keyAt     = 24
 
 	pageSize   = 4096
-	recordSize = 256
+	recordSize = 384
 	entrySize  = 32
 	queueSize  = queueMost * entrySize
 
@@ -73,7 +73,11 @@ func putHeader(page []byte, key string) {
 	binary.LittleEndian.PutUint32(page[headSumAt:], headerSum(page))
 }
 
-func headerSum(page []byte) uint32 { return checksum(page[:wakeAt], page[keyLenAt:keyAt+KeyMax]) }
+// headerSum is that of what is used: behind the key there are zeros.
+func headerSum(page []byte) uint32 {
+	n := min(binary.LittleEndian.Uint32(page[keyLenAt:]), KeyMax)
+	return checksum(page[:wakeAt], page[keyLenAt:keyAt+n])
+}
 
 // parseHeader returns the key that is in the header, or ErrForeign, ErrVersion or errDamaged.
 func parseHeader(page []byte) (key string, err error) {
@@ -111,18 +115,18 @@ const (
 	flagsKnown  = 15
 )
 
-// algGCRA says which arithmetic the state of the limit is for.
-const algGCRA = 1
+// algSchedule says which arithmetic the state of the limit is for.
+const algSchedule = 1
 
-// Where the parts of a record are. Bytes 200 to 208 are meant for the end of a cooldown; all that is not used is zero.
+// Where the parts of a record are. What is not used is zero.
 const (
 	rSum, rGrantedSum, rSeq, rFlags, rAlg = 0, 4, 8, 16, 20
-	rGCRA                                 = 24
-	rBoot                                 = rGCRA + pacer.GCRASize
+	rSchedule                             = 24
+	rBoot                                 = rSchedule + pacer.ScheduleSize
 	rBootAt, rWallAt, rSwept, rCursor     = rBoot + 16, rBoot + 24, rBoot + 32, rBoot + 40
 	rTurn, rGrants, rNext                 = rBoot + 48, rBoot + 56, rBoot + 64
-	rGranted, rWaiting, rFirst            = 208, 212, 216
-	rWaitingSum, rEnd                     = 224, 232
+	rGranted, rWaiting, rFirst            = rBoot + 72, rBoot + 76, rBoot + 80
+	rWaitingSum, rEnd                     = rBoot + 88, rBoot + 96
 )
 
 // put appends the entry to b as entrySize bytes, and has its checksum.
@@ -175,8 +179,8 @@ func (s *state) put(b []byte, seq uint64, granted []byte) []byte {
 		flags |= flagRing
 	}
 	binary.LittleEndian.PutUint32(b[rFlags:], flags)
-	binary.LittleEndian.PutUint32(b[rAlg:], algGCRA)
-	_, _ = s.alg.AppendBinary(b[rGCRA:rGCRA]) // never fails
+	binary.LittleEndian.PutUint32(b[rAlg:], algSchedule)
+	_, _ = s.alg.AppendBinary(b[rSchedule:rSchedule]) // never fails
 	copy(b[rBoot:], s.boot[:])
 	binary.LittleEndian.PutUint64(b[rBootAt:], uint64(s.bootAt))
 	binary.LittleEndian.PutUint64(b[rWallAt:], uint64(s.wallAt))
@@ -201,27 +205,22 @@ func sumOf(entries []entry) (sum uint64) {
 	return sum
 }
 
-// parse reads a record without its entries.
+// parse reads a sound record without its entries.
 func (r *record) parse(b []byte) error {
-	if len(b) < recordSize {
-		return errDamaged
-	}
-	b = b[:recordSize]
 	flags := binary.LittleEndian.Uint32(b[rFlags:])
 	granted, waiting := binary.LittleEndian.Uint32(b[rGranted:]), binary.LittleEndian.Uint32(b[rWaiting:])
 	switch {
-	case binary.LittleEndian.Uint32(b[rSum:]) != checksum(b[rGrantedSum:]),
-		flags&^flagsKnown != 0,
-		binary.LittleEndian.Uint32(b[rAlg:]) != algGCRA,
+	case flags&^flagsKnown != 0,
+		binary.LittleEndian.Uint32(b[rAlg:]) != algSchedule,
 		granted > queueMost || waiting > queueMost || granted+waiting > queueMost,
-		!allZero(b[rNext+8:rGranted]) || !allZero(b[rEnd:]):
+		!allZero(b[rEnd:]):
 		return errDamaged
 	}
 	*r = record{
 		seq: binary.LittleEndian.Uint64(b[rSeq:]), granted: granted, waiting: waiting,
 		grantedSum: binary.LittleEndian.Uint32(b[rGrantedSum:]), waitingSum: binary.LittleEndian.Uint64(b[rWaitingSum:]),
 	}
-	if r.alg.UnmarshalBinary(b[rGCRA:rBoot]) != nil {
+	if r.alg.UnmarshalBinary(b[rSchedule:rBoot]) != nil {
 		return errDamaged
 	}
 	r.limited, r.retired, r.bytes = flags&flagLimited != 0, flags&flagRetired != 0, flags&flagBytes != 0
@@ -263,21 +262,40 @@ func (r *record) parseGranted(b []byte) ([]entry, error) {
 	return parseEntries(nil, b)
 }
 
-// newest parses both records of a page and returns the one in force and its side. It is errDamaged if either can't be
+// newest parses the record of a page that is in force, and returns its side. It is errDamaged if either record can't be
 // read: then what is returned may be one update behind, or, with side -1, nothing is known.
 func newest(page []byte) (r record, side int, err error) {
-	side = -1
-	for i := range 2 {
-		var other record
-		if e := other.parse(page[min(int(recordAt(i)), len(page)):]); e != nil {
-			err = e
-			continue
+	var records [2][]byte
+	var seqs [2]uint64
+	for i := range records {
+		records[i] = page[min(int(recordAt(i)), len(page)):]
+		if len(records[i]) >= recordSize {
+			records[i] = records[i][:recordSize]
+			seqs[i] = binary.LittleEndian.Uint64(records[i][rSeq:])
 		}
-		if side < 0 || other.seq > r.seq {
-			r, side = other, i
+	}
+	first := 0
+	if seqs[1] > seqs[0] {
+		first = 1
+	}
+	side = -1
+	for _, i := range [...]int{first, 1 - first} {
+		switch {
+		case !sound(records[i]):
+			err = errDamaged
+		case side >= 0: // the one before, which is of no more use
+		case r.parse(records[i]) != nil:
+			r, err = record{}, errDamaged
+		default:
+			side = i
 		}
 	}
 	return r, side, err
+}
+
+// sound reports whether the bytes of a record match its checksum.
+func sound(b []byte) bool {
+	return len(b) == recordSize && binary.LittleEndian.Uint32(b[rSum:]) == checksum(b[rGrantedSum:])
 }
 
 func allZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }

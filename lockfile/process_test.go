@@ -70,6 +70,17 @@ func process(args []string) error {
 			return err
 		}
 		say(int64(r.SinceBoot()), f.clock.now())
+	case "throttled": // take a grant, and say that the remote wants n ms of peace: print until when
+		r, err := f.Grant(ctx, 1)
+		if err != nil {
+			return err
+		}
+		say("ready")
+		c, err := r.Throttled(ctx, pacer.Feedback{After: time.Duration(n) * time.Millisecond})
+		if err != nil {
+			return err
+		}
+		say(int64(r.SinceBoot()), f.clock.now()+int64(time.Until(c.Until)))
 	case "grow": // take a grant, and then a place in the queue, in a file that can't grow
 		signal.Ignore(syscall.SIGXFSZ)
 		if err := noGrowth(); err != nil {
@@ -339,6 +350,34 @@ func TestAHolderOfTheLockDies(t *testing.T) {
 	holder.kill()
 	if err := f.Wait(t.Context()); err != nil {
 		t.Errorf("after it died: %v", err)
+	}
+}
+
+// What one process hears from the remote holds for those that wait already, and for those that come later.
+func TestAProcessIsThrottled(t *testing.T) {
+	const every, peace = 10 * time.Millisecond, 300
+	f := gate(t)
+	if err := f.SetLimit(t.Context(), pacer.Every(time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	first := start(t, f.path, time.Hour, "throttled", peace)
+	ps := []*proc{start(t, f.path, time.Hour, "one", 1), start(t, f.path, time.Hour, "one", 1)}
+	said := first.grants(0)
+	ps = append(ps, start(t, f.path, time.Hour, "one", 1))
+	if err := f.SetLimit(t.Context(), pacer.Every(every)); err != nil {
+		t.Fatal(err)
+	}
+	var all []grantOf
+	for i, p := range ps {
+		all = append(all, p.grants(i)...)
+	}
+	all = merge(t, every, all)
+	if len(said) != 1 || len(all) != 3 {
+		t.Fatalf("%v, %v", said, all)
+	}
+	const reading = int64(time.Millisecond) // of two clocks, one after the other
+	if until := said[0].start; all[0].slot < until-reading || until < said[0].slot+peace*int64(time.Millisecond) {
+		t.Errorf("no grants until %d, and one at %d", until, all[0].slot)
 	}
 }
 

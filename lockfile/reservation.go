@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"time"
@@ -61,7 +62,7 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 }
 
 // Try grants n units if nobody waits and they are due now. If not it writes nothing, and returns how long it would take
-// for one who asks now; negative if there's no end to it, as the limit allows no events.
+// for one who asks now; negative if there's no end to it: the limit allows no events, or the key is paused.
 func (f *File) Try(ctx context.Context, n int) (granted bool, wait time.Duration, err error) {
 	within := time.Duration(0)
 	select {
@@ -101,7 +102,7 @@ func (f *File) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Rese
 		if d < math.MaxInt64 {
 			switch at, ok := t.slotBehind(t.now, int64(n)); {
 			case !ok:
-				return &LateError{Wait: -1}
+				return &LateError{Wait: -1, Paused: t.alg.Paused()}
 			case at-t.now > int64(d):
 				return &LateError{Wait: time.Duration(at - t.now), Slot: f.timeOf(at)}
 			}
@@ -309,8 +310,32 @@ func (f *File) giveBack(p place) {
 	}
 }
 
+// Throttled says that the attempt which this grant was for was throttled by the remote: nobody has a grant before the
+// cooldown is over, in no process, those who wait already included. It returns what came of it. A reservation that is no
+// grant has no attempt: nothing comes of it.
+func (r *Reservation) Throttled(ctx context.Context, f pacer.Feedback) (pacer.Cooldown, error) {
+	s, random := r.now(), rand.Uint64()
+	var c pacer.Cooldown
+	err := r.f.update(ctx, func(t *tx) error {
+		before := t.alg
+		if s.phase == granted {
+			c.New = t.alg.Throttled(t.now, s.slot, f, random)
+		}
+		t.write = t.write || t.alg != before // those who wait have later slots, and need not be woken for that
+		c.Rate = t.alg.Effective(t.now)
+		if at, ok := t.alg.Until(t.now); ok {
+			c.Until, c.Length = r.f.timeOf(at), time.Duration(at-t.now)
+		}
+		return nil
+	})
+	if err != nil {
+		return pacer.Cooldown{}, err
+	}
+	return c, nil
+}
+
 // Slot returns when the grant is due as things stand, or was due once it is made. It is the zero time if there is no
-// slot: the limit allows no events, or the reservation was given back.
+// slot: the limit allows no events, the key is paused, or the reservation was given back.
 func (r *Reservation) Slot() time.Time {
 	at, ok := r.at()
 	if !ok {

@@ -3,6 +3,7 @@ package lockfile
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -15,7 +16,7 @@ type state struct {
 	limited bool // whether alg has a limit: a file that was never given one has none
 	bytes   bool // whether the limit counts bytes
 	retired bool // the file is being removed: there is another one, or there will be
-	alg     pacer.GCRA
+	alg     pacer.Schedule
 	boot    [16]byte // the boot of the host that the times below belong to
 	bootAt  int64    // when the state was written
 	wallAt  int64    // the same on the wall clock, in ns since 1970
@@ -236,13 +237,16 @@ func (s *state) setLimit(now int64, limit pacer.Limit) {
 	s.limited = true
 }
 
-// reset forgets what was granted. The limit goes with it, unless somebody waits for it.
+// reset forgets what was granted, and what the remote has said. The limit goes with it, unless somebody waits for it. A pause
+// stays: a person has ordered it, and is to end it.
 func (s *state) reset(now int64) {
 	limit := s.alg.Limit()
 	if len(s.waiting) == 0 {
 		s.limited, limit = false, pacer.Limit{}
 	}
-	s.alg = pacer.NewGCRA(limit)
+	paused := s.alg.Paused()
+	s.alg = pacer.NewSchedule(limit)
+	s.alg.SetPaused(now, paused)
 	s.turn, s.grants = now, 0
 }
 
@@ -251,16 +255,18 @@ func (s *state) idle(now int64) bool {
 	if len(s.granted)+len(s.waiting) > 0 {
 		return false
 	}
-	full, ok := s.alg.Slot(now, max(s.alg.Limit().Burst, 1))
-	return !s.limited || ok && full <= now
+	return s.alg.Idle(now) || !s.limited && s.alg.Forgettable(now)
 }
 
 // void forgets the schedule, and all who were in it: it was made on a clock that says nothing here. The bucket starts
-// empty as of e, so that whatever has been granted until then is made up for.
-func (s *state) void(e int64, boot [16]byte) {
-	limit := s.alg.Limit()
-	s.alg = pacer.NewGCRA(limit)
-	s.alg.Empty(e)
+// empty as of e, so that whatever has been granted until then is made up for. So long after the state was written the clock
+// was read that says now; what is left of a cooldown stays.
+func (s *state) void(now, e, elapsed int64, boot [16]byte) {
+	left := int64(0)
+	if until, ok := s.alg.Until(s.bootAt); ok {
+		left = until - s.bootAt - elapsed
+	}
+	s.alg.Restart(now, e, time.Duration(left))
 	s.boot = boot
 	s.bootAt, s.swept, s.turn, s.cursor = 0, 0, 0, 0
 	s.forget()
@@ -275,14 +281,15 @@ func (s *state) forget() {
 //
 // What another boot has granted lies before this one began, which is 0 on the boot clock: so the bucket was empty then
 // at the worst. That holds whatever the wall clock says. Where that puts the last grant into this boot, the state is
-// rather that of another host which shares the file, and the bucket was empty as of that grant.
+// rather that of another host which shares the file, and the bucket was empty as of that grant. What is left of a cooldown only
+// the wall clock can tell; it is no longer than it was at first.
 func (s *state) rebase(now, wall int64, boot [16]byte) {
 	last, ok := s.alg.Last()
 	if !ok {
 		last = s.bootAt
 	}
-	elapsed := (wall - s.wallAt) + (s.bootAt - last)
-	s.void(min(max(now-elapsed, 0), now), boot)
+	elapsed := wall - s.wallAt
+	s.void(now, min(max(now-elapsed-(s.bootAt-last), 0), now), elapsed, boot)
 }
 
 func find(entries []entry, p place) (i int, ok bool) {

@@ -2,6 +2,7 @@ package lockfile
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"testing"
@@ -12,12 +13,17 @@ import (
 
 // An oracle grants by the contract alone, in exact fractions: units come in at the rate in force, up to the burst; the
 // first of the queue is granted at the first nanosecond at which its units are there. It knows who is dead, and when that
-// is found out: the first of the queue each time somebody looks, the others with a sweep.
+// is found out: the first of the queue each time somebody looks, the others with a sweep. In a cooldown, or while it is
+// paused, nothing is granted, and when a cooldown ends there is one unit at most.
 type oracle struct {
 	limit  pacer.Limit
 	now    int64
 	tokens *big.Rat
 	queue  []*ask
+
+	until   int64
+	cooling bool
+	paused  bool
 }
 
 type ask struct {
@@ -30,36 +36,63 @@ type ask struct {
 
 func burstOf(l pacer.Limit) *big.Rat { return big.NewRat(max(l.Burst, 1), 1) }
 
-// due returns when the i-th of the queue is granted if none of the queue leaves.
+// due returns when the i-th of the queue is granted if none of the queue leaves, and math.MaxInt64 for never.
 func (o *oracle) due(i int) int64 {
 	need := int64(0)
 	for _, a := range o.queue[:i+1] {
 		need += a.n
 	}
-	missing := big.NewRat(need, 1)
-	missing.Sub(missing, o.tokens)
-	if missing.Sign() <= 0 {
-		return o.now
+	c := *o
+	c.tokens = new(big.Rat).Set(o.tokens)
+	if c.paused {
+		return math.MaxInt64
 	}
-	wait := missing.Quo(missing, big.NewRat(o.limit.Events, int64(o.limit.Per)))
+	if c.cooling {
+		c.accrue(c.until)
+	}
+	missing := big.NewRat(need, 1)
+	missing.Sub(missing, c.tokens)
+	if missing.Sign() <= 0 {
+		return c.now
+	}
+	wait := missing.Quo(missing, big.NewRat(c.limit.Events, int64(c.limit.Per)))
 	ns, rest := new(big.Int).QuoRem(wait.Num(), wait.Denom(), new(big.Int))
 	if rest.Sign() > 0 {
 		ns.Add(ns, big.NewInt(1))
 	}
-	return o.now + ns.Int64()
+	return c.now + ns.Int64()
 }
 
+// accrue lets units come in up to t. It runs over while nobody may have them.
 func (o *oracle) accrue(t int64) {
+	if o.cooling && o.until <= t {
+		o.come(o.until)
+		o.cooling = false
+		if one := big.NewRat(1, 1); o.tokens.Cmp(one) > 0 {
+			o.tokens = one
+		}
+	}
+	o.come(t)
+}
+
+func (o *oracle) come(t int64) {
 	o.tokens.Add(o.tokens, new(big.Rat).Mul(big.NewRat(o.limit.Events, int64(o.limit.Per)), big.NewRat(t-o.now, 1)))
 	o.now = t
+	if o.cooling || o.paused {
+		o.spill()
+	}
+}
+
+func (o *oracle) spill() {
+	if b := burstOf(o.limit); o.tokens.Cmp(b) > 0 {
+		o.tokens.Set(b)
+	}
 }
 
 // pass lets time pass while the first of the queue, if any, is not waited for any more: the bucket runs over.
 func (o *oracle) pass(t int64) {
 	o.accrue(t)
-	if b := burstOf(o.limit); o.tokens.Cmp(b) > 0 {
-		o.tokens.Set(b)
-	}
+	o.spill()
 }
 
 // look is what somebody finds who looks at now.
@@ -141,6 +174,7 @@ func schedule(seed uint64) error {
 	first := limit()
 	s.setLimit(start, first)
 	o := &oracle{limit: first, now: start, tokens: burstOf(first)}
+	feedback := seed%2 == 1
 	asks := map[uint64]*ask{} // of those in the queue of the state
 	var all []*ask
 	alive := func(e entry) bool { return !asks[e.ticket].dead }
@@ -219,6 +253,11 @@ func schedule(seed uint64) error {
 			s.settle(now, alive)
 			o.look(now, false)
 		}
+		if feedback && rng.IntN(6) == 0 {
+			o.say(&s, rng, now)
+			s.settle(now, alive)
+			o.look(now, false)
+		}
 		if err := same(&s, o, changes*(slowest/fastest+1)); err != nil {
 			return fmt.Errorf("at %d: %w", now, err)
 		}
@@ -227,6 +266,27 @@ func schedule(seed uint64) error {
 		}
 	}
 	return nil
+}
+
+// say has the state and the oracle hear of something. That a rate is cut and recovers is left to the oracle of package pacer.
+func (o *oracle) say(s *state, rng *rand.Rand, now int64) {
+	o.accrue(now)
+	d := rng.Int64N(3*int64(o.limit.Per)/o.limit.Events + 2)
+	switch rng.IntN(4) {
+	case 0:
+		o.paused = !o.paused
+		s.alg.SetPaused(now, o.paused)
+	case 1:
+		s.alg.Cool(now, time.Duration(d))
+		if d > 0 || o.until > now {
+			o.until, o.cooling = now+d, true
+		}
+	default:
+		s.alg.Throttled(now, now, pacer.Feedback{After: time.Duration(d + 1)}, 0)
+		if now+d+1 > o.until {
+			o.until, o.cooling = now+d+1, true
+		}
+	}
 }
 
 // same checks that the state and the oracle have the same queue with the same slots. A changed limit rounds what is
@@ -240,7 +300,7 @@ func same(s *state, o *oracle, late int64) error {
 		if s.waiting[i].ticket != a.ticket {
 			return fmt.Errorf("ticket %d is in the place of %d", s.waiting[i].ticket, a.ticket)
 		}
-		if at, ok := s.slot(i); !ok || at < o.due(i) || at > o.due(i)+late {
+		if at, ok := s.slot(i); ok == o.paused || ok && (at < o.due(i) || at > o.due(i)+late) {
 			return fmt.Errorf("the slot of %d is %d, the oracle says %d", a.ticket, at, o.due(i))
 		}
 	}
@@ -273,8 +333,8 @@ func putWaiting(s *state) (b []byte) {
 
 // parseAll reads a record with its entries.
 func (r *record) parseAll(b, granted, waiting []byte) error {
-	if err := r.parse(b); err != nil {
-		return err
+	if !sound(b) || r.parse(b) != nil {
+		return errDamaged
 	}
 	gs, err := r.parseGranted(granted)
 	if err != nil {

@@ -12,13 +12,18 @@ type Status struct {
 	Key     string // empty for a file that has none
 	Limited bool   // whether a limit is stored
 	Limit   pacer.Limit
-	Bytes   bool      // whether it counts bytes
-	Grants  uint64    // how many there have been since the file was made, or reset
-	Last    time.Time // the slot of the last grant; zero if there has been none, or it is not known as the host was booted
-	Next    time.Time // when a unit asked for now would be due; zero if there is no slot
-	Updated time.Time // when the file was last written, on the wall clock
-	Waiting []Waiter  // in order
-	Damage  string    // what is wrong with the file, if anything: "a record is damaged"
+	Bytes   bool // whether it counts bytes
+	// What is in force of the limit: all of it, unless feedback has cut it.
+	Effective pacer.Limit
+	Cooldown  time.Time // the end of the cooldown; zero if there is none
+	Paused    bool
+	Throttled uint64    // how many events there have been at which the remote has throttled attempts, counted as Grants are
+	Grants    uint64    // how many there have been since the file was made, or reset
+	Last      time.Time // the slot of the last grant; zero if there has been none, or it is not known as the host was booted
+	Next      time.Time // when a unit asked for now would be due; zero if there is no slot
+	Updated   time.Time // when the file was last written, on the wall clock
+	Waiting   []Waiter  // in order
+	Damage    string    // what is wrong with the file, if anything: "a record is damaged"
 
 	idle bool // nobody waits, and the bucket is full
 }
@@ -28,7 +33,7 @@ type Waiter struct {
 	PID   int // in the PID namespace that it is in
 	Cost  int
 	Since time.Time
-	Slot  time.Time // zero if there is none, as the limit allows no events
+	Slot  time.Time // zero if there is none, as the limit allows no events or the key is paused
 }
 
 // Status returns how the key stands. It does as Read does.
@@ -94,7 +99,13 @@ func inspect(h handle, path string, hooks hooks) (Status, error) {
 }
 
 func (f *File) status(t *tx, key string, updated int64) Status {
-	s := Status{Path: f.path, Key: key, Limited: t.limited, Limit: t.alg.Limit(), Bytes: t.bytes, Grants: t.grants}
+	s := Status{
+		Path: f.path, Key: key, Limited: t.limited, Limit: t.alg.Limit(), Bytes: t.bytes, Grants: t.grants,
+		Effective: t.alg.Effective(t.now), Paused: t.alg.Paused(), Throttled: t.alg.Events(),
+	}
+	if at, ok := t.alg.Until(t.now); ok {
+		s.Cooldown = f.timeOf(at)
+	}
 	if updated != 0 {
 		s.Updated = time.Unix(0, updated)
 	}
@@ -105,10 +116,12 @@ func (f *File) status(t *tx, key string, updated int64) Status {
 		s.Next = f.timeOf(at)
 	}
 	s.idle = t.idle(t.now)
-	for i, e := range t.waiting {
+	for _, e := range t.waiting {
 		w := Waiter{PID: int(e.pid), Cost: int(e.cost), Since: f.timeOf(e.at)}
-		if at, ok := t.slot(i); ok {
+		since := max(e.at, t.turn)
+		if at, ok := t.alg.Slot(since, int64(e.cost)); ok {
 			w.Slot = f.timeOf(at)
+			t.take(since, int64(e.cost)) // nobody but us sees it
 		}
 		s.Waiting = append(s.Waiting, w)
 	}

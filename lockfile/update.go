@@ -211,7 +211,7 @@ func (t *tx) readState(page []byte, empty bool) error {
 	switch ahead := t.bootAt - t.now; {
 	case ahead > int64(time.Second):
 		t.note("it is " + time.Duration(ahead).String() + " ahead of the clock: going on from an empty bucket")
-		t.void(t.now, f.clock.boot)
+		t.void(t.now, t.now, 0, f.clock.boot)
 		t.write = true
 	case ahead > 0:
 		t.now = t.bootAt
@@ -267,6 +267,7 @@ type history struct {
 	limit pacer.Limit
 	last  int64 // the slot of the last grant
 	any   bool
+	until int64 // the end of the cooldown; 0: there was none
 }
 
 // reopen goes over to the file at path. Our tickets are gone: those who have one ask again.
@@ -291,17 +292,21 @@ func (f *File) history() *history {
 	}
 	h := &history{limit: r.alg.Limit()}
 	h.last, h.any = r.alg.Last()
+	h.until, _ = r.alg.Until(0)
 	return h
 }
 
 // follow has the state go on from that of a file that is gone: what was granted there counts as if it had emptied the
-// bucket.
+// bucket, and its cooldown goes on.
 func (t *tx) follow(lost *history) {
 	if !t.limited && lost.limit != (pacer.Limit{}) {
 		t.setLimit(t.now, lost.limit)
 	}
 	if lost.any {
 		t.alg.Empty(min(lost.last, t.now))
+	}
+	if until, _ := t.alg.Until(t.now); lost.until > max(until, t.now) {
+		t.alg.Cool(t.now, time.Duration(lost.until-t.now))
 	}
 	t.write = true
 }
@@ -331,7 +336,7 @@ func (t *tx) join() error {
 			t.notes = append(t.notes, &ConflictError{Stored: stored, Given: given, Holds: holds})
 		}
 		if !holds.Equal(stored) {
-			t.setLimit(t.now, holds)
+			t.alg.Restrict(t.now, holds)
 			t.write, t.moved = true, true
 		}
 	}
@@ -342,7 +347,7 @@ func (t *tx) join() error {
 }
 
 // SetLimit changes the limit of the key, from now on and for those who wait: they move at once. The units in the bucket
-// stay, up to the new burst.
+// stay, up to the new burst. A rate that was cut by feedback is so no more; a cooldown stays.
 func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
 	if err := limit.Validate(); err != nil {
 		return err
@@ -359,8 +364,29 @@ func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
 	})
 }
 
-// Reset forgets what was granted: the bucket is full. Those who wait stay, and keep their limit; if nobody does the
-// limit is forgotten, too.
+// SetPaused pauses the key, or resumes. While it is paused nobody has a grant; those who wait keep their places, and who asks
+// gets one. Grants go on at once when it is resumed, as after idle time.
+func (f *File) SetPaused(ctx context.Context, paused bool) error {
+	return f.change(ctx, func(t *tx) { t.alg.SetPaused(t.now, paused) })
+}
+
+// SetCooldown makes the cooldown of the key end d from now, whatever it was. A d of 0 ends it.
+func (f *File) SetCooldown(ctx context.Context, d time.Duration) error {
+	return f.change(ctx, func(t *tx) { t.alg.Cool(t.now, d) })
+}
+
+// change does something to the schedule, and lets all who wait know.
+func (f *File) change(ctx context.Context, do func(*tx)) error {
+	return f.update(ctx, func(t *tx) error {
+		do(t)
+		t.settle(t.now, f.alive)
+		t.write, t.moved = true, true
+		return nil
+	})
+}
+
+// Reset forgets what was granted, and what the remote has said: the bucket is full, and there is no cooldown. Those who wait
+// stay, and keep their limit; if nobody does the limit is forgotten, too. A pause stays.
 func (f *File) Reset(ctx context.Context) error {
 	return f.update(ctx, func(t *tx) error {
 		t.reset(t.now)

@@ -190,9 +190,12 @@ func (s *Schedule) Restart(now, at int64, left time.Duration) {
 	*s = to
 }
 
+// Forgettable reports whether nobody has said anything that holds at now: there is no cooldown, and no pause.
+func (s *Schedule) Forgettable(now int64) bool { return !s.paused && s.until <= now }
+
 // Idle reports whether nothing but the limit would be forgotten with the state.
 func (s *Schedule) Idle(now int64) bool {
-	if s.paused || s.until > now {
+	if !s.Forgettable(now) {
 		return false
 	}
 	c := *s

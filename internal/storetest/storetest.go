@@ -34,6 +34,22 @@ type Reservation interface {
 	Slot() time.Time
 }
 
+// A FeedbackClient is a Client of a store that takes feedback. Its reservations are FeedbackReservations.
+type FeedbackClient interface {
+	Client
+	SetPaused(paused bool) error
+	// SetCooldown makes the cooldown end d from now.
+	SetCooldown(d time.Duration) error
+	// Effective is the limit in force.
+	Effective() (pacer.Limit, error)
+}
+
+// A FeedbackReservation is one of a FeedbackClient.
+type FeedbackReservation interface {
+	Reservation
+	Throttled(f pacer.Feedback) (pacer.Cooldown, error)
+}
+
 // A Factory makes a store for one test.
 type Factory struct {
 	// New makes a new key and returns what opens one more client of it.
@@ -67,6 +83,13 @@ func Run(t *testing.T, f Factory) {
 		{"6 the place of a dead one", death},
 		{"7 a new limit moves all", newLimit},
 		{"7 none and unlimited", stopAndGo},
+		{"10 a cooldown holds for all", cooldown},
+		{"10 of several reports the longest holds", longest},
+		{"10 an event cuts the rate once", cutsOnce},
+		{"10 the rate recovers", recovers},
+		{"10 a cooldown without a limit", cooldownUnlimited},
+		{"10 a limit that is set ends the cut", setEndsCut},
+		{"pause and resume", pause},
 		{"debt", debt},
 	} {
 		t.Run(c.name, func(t *testing.T) {

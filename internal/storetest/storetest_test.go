@@ -22,8 +22,35 @@ func TestConformance(t *testing.T) {
 
 type client struct{ *pacer.Pacer }
 
-func (c client) Wait(ctx context.Context, n int) error        { return c.WaitN(ctx, n) }
-func (c client) Reserve(n int) (storetest.Reservation, error) { return c.ReserveN(n) }
-func (c client) Try(n int) (bool, time.Duration, error)       { return c.TryN(n) }
-func (c client) SetLimit(limit pacer.Limit) error             { c.Pacer.SetLimit(limit); return nil }
-func (client) Die()                                           {}
+func (c client) Wait(ctx context.Context, n int) error { return c.WaitN(ctx, n) }
+func (c client) Reserve(n int) (storetest.Reservation, error) {
+	r, err := c.ReserveN(n)
+	return reservation{r}, err
+}
+func (c client) Try(n int) (bool, time.Duration, error) { return c.TryN(n) }
+func (c client) SetLimit(limit pacer.Limit) error       { c.Pacer.SetLimit(limit); return nil }
+func (client) Die()                                     {}
+
+func (c client) Effective() (pacer.Limit, error) { return c.Pacer.Effective(), nil }
+
+func (c client) SetPaused(paused bool) error {
+	if paused {
+		c.Pause()
+	} else {
+		c.Resume()
+	}
+	return nil
+}
+
+func (c client) SetCooldown(d time.Duration) error {
+	c.Pacer.SetCooldown(d)
+	return nil
+}
+
+type reservation struct{ *pacer.Reservation }
+
+func (r reservation) Throttled(f pacer.Feedback) (pacer.Cooldown, error) {
+	return r.Reservation.Throttled(f), nil
+}
+
+var _ storetest.FeedbackClient = client{}
