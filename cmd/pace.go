@@ -209,8 +209,20 @@ type sharedGrant struct {
 
 // Throttled is that of batch.Grant. What the remote said is told to others also when we were interrupted.
 func (g sharedGrant) Throttled(a *batch.Attempt) error {
+	f := g.pace.feedback
+	f.After = a.Verdict.After
+	ctx, stop := context.WithTimeout(context.Background(), tellWithin)
+	defer stop()
+	c, err := g.r.Throttled(ctx, f)
+	if err != nil {
+		return fmt.Errorf("the remote has throttled, and the others on the key could not be told: %w", err)
+	}
+	g.pace.feeds(a, c)
 	return nil
 }
+
+// tellWithin is how long the lock of the state, which takes microseconds, is waited for.
+const tellWithin = 10 * time.Second
 
 func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, std streams) (*pace, error) {
 	f, err := o.adopt(lockfile.Options{Limit: limit, Bytes: unit == pacer.Bytes, Debt: debt}, std)
@@ -239,7 +251,7 @@ func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, 
 			if err != nil { // the next grant says so
 				return limitState{set: f.Limit(), effective: f.Limit()}
 			}
-			return limitState{set: s.Limit, effective: s.Limit}
+			return limitState{set: s.Limit, effective: s.Effective, cooldown: s.Cooldown, paused: s.Paused}
 		},
 		ask: func(ctx context.Context, n int) (pipe.Grant, error) { return f.Reserve(ctx, n) },
 		limit: func() pacer.Limit {
