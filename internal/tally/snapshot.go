@@ -28,7 +28,7 @@ type Snapshot struct {
 	InFlight  int64 // attempts that run
 	Waiting   int64 // jobs that wait, beside the queue, to be run again
 
-	MeanRate float64 // attempts per second, since the batch began
+	MeanRate float64 // attempts per second, from the first to the last
 	RateNow  float64 // attempts per second, over the last 5 s, or of the last 4 if they took longer
 	Wait     Distribution
 	Run      Distribution

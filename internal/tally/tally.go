@@ -37,6 +37,8 @@ type Tally struct {
 
 	mu        sync.Mutex
 	n         counts
+	first     time.Duration // attempt, since start
+	last      time.Duration
 	wait, run times
 	recent    ring
 }
@@ -79,10 +81,14 @@ func (t *Tally) Start(first bool, waited time.Duration) {
 	} else {
 		t.n.waiting--
 	}
+	t.last = time.Since(t.start)
+	if t.n.attempts == 0 {
+		t.first = t.last
+	}
 	t.n.attempts++
 	t.n.inFlight++
 	t.wait.add(waited)
-	t.recent.add(time.Since(t.start), t.n.attempts)
+	t.recent.add(t.last, t.n.attempts)
 }
 
 // End says that an attempt, which has started, has ended.
@@ -150,8 +156,8 @@ func (t *Tally) Snapshot() Snapshot {
 		Wait:        t.wait.distribution(),
 		Run:         t.run.distribution(),
 	}
-	if elapsed > 0 {
-		s.MeanRate = float64(s.Attempts) / elapsed.Seconds()
+	if span := t.last - t.first; span > 0 {
+		s.MeanRate = float64(s.Attempts-1) / span.Seconds() // a gap less than there are attempts
 	}
 	return s
 }
