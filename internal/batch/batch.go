@@ -89,6 +89,8 @@ type Options struct {
 	Prompt func() bool
 	// Wait waits for a grant. Each start takes one. It may be nil where nobody has to be told that it was throttled.
 	Wait func(context.Context) (Grant, error)
+	// Keys, when set, has tasks wait by keys, instead of Wait.
+	Keys *Keys
 	// Paused, when set, returns nil, or what is closed when a pause ends that has begun: nothing is started before.
 	Paused func() <-chan struct{}
 	// Run runs a command to its end.
@@ -199,7 +201,8 @@ type run struct {
 	turn    chan struct{} // has an element while no worker has the turn
 	workers sync.WaitGroup
 	queue   *queue
-	seq     int // the highest yet; guarded by the turn
+	lanes   *lanes // nil without keys
+	seq     int    // the highest yet; guarded by the turn
 	halted  context.CancelCauseFunc
 
 	mu      sync.Mutex
@@ -238,6 +241,11 @@ func Run(ctx context.Context, o Options) Result {
 	defer r.halted(nil)
 	r.start, r.stop = context.WithCancelCause(r.ctx)
 	defer r.stop(nil)
+	if o.Keys != nil {
+		r.lanes = newLanes(r.start, *o.Keys, r.queue, func(ctx context.Context, key string) (Grant, error) {
+			return r.grant(ctx, func(ctx context.Context) (Grant, error) { return o.Keys.Wait(ctx, key) })
+		})
+	}
 	if o.Jobs > 1 { // a worker that waits for its command holds one of the processors of the runtime for a while
 		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 2))
 	}
@@ -251,7 +259,11 @@ func (r *run) conclude() Result {
 	var beside, asked []*item
 	select {
 	case <-r.turn:
-		beside, asked = r.queue.rest()
+		if r.lanes != nil {
+			asked = r.lanes.rest()
+		}
+		b, a := r.queue.rest()
+		beside, asked = b, append(asked, a...)
 		defer func() { r.turn <- struct{}{} }()
 	case <-time.After(lostAfter): // Kill: nothing is waited for
 	}
@@ -332,11 +344,15 @@ func (r *run) next(slot int, held bool) error {
 	if err := context.Cause(r.start); err != nil {
 		return err
 	}
-	it, err := r.queue.take(r.start)
-	if err != nil {
+	h, err := r.take(held)
+	if h.it == nil {
 		return err
 	}
-	a, grant, err := r.attempt(it, slot, held)
+	it, grant := h.it, h.grant
+	var a *Attempt
+	if err == nil {
+		a, err = r.attempt(h, slot)
+	}
 	if err != nil {
 		r.mu.Lock()
 		r.undone = append(r.undone, undone{it.order, it.task, nil})
@@ -347,44 +363,52 @@ func (r *run) next(slot int, held bool) error {
 	return nil
 }
 
-// attempt takes a grant for another run of an item, and says that it starts.
-func (r *run) attempt(it *item, slot int, held bool) (*Attempt, Grant, error) {
+// take returns the next item with its grant. With an error there may be an item too: one that has none.
+func (r *run) take(held bool) (h handed, err error) {
 	asked := time.Now()
-	grant, err := r.grant()
-	if err != nil {
-		return nil, nil, err
+	if r.lanes != nil {
+		h, err = r.lanes.take()
+	} else if h.it, err = r.queue.take(r.start); err == nil {
+		asked = time.Now()
+		h.grant, err = r.grant(r.start, r.Wait)
+		h.waited = time.Since(asked)
 	}
-	waited := time.Since(asked)
-	if held && r.Held != nil && waited < heldFor {
+	if err != nil {
+		return h, err
+	}
+	if held && r.Held != nil && time.Since(asked) < heldFor {
 		r.Held()
 		r.Held = nil
 	}
-	if err := context.Cause(r.start); err != nil {
-		return nil, nil, err
-	}
+	return h, context.Cause(r.start)
+}
+
+// attempt begins another run of an item, and says that it starts.
+func (r *run) attempt(h handed, slot int) (*Attempt, error) {
+	it := h.it
 	if it.seq == 0 {
 		if it.seq = it.task.Seq; it.seq == 0 {
 			it.seq = r.seq + 1
 		}
 		r.seq = max(r.seq, it.seq)
 	}
-	a := &Attempt{Task: it.task, Seq: it.seq, Slot: slot, N: it.runs() + 1, Waited: waited, Command: it.task.Command(it.seq, slot)}
+	a := &Attempt{Task: it.task, Seq: it.seq, Slot: slot, N: it.runs() + 1, Waited: h.waited, Command: it.task.Command(it.seq, slot)}
 	if r.Observer != nil {
 		if err := r.Observer.Starting(a); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
-	return a, grant, nil
+	return a, nil
 }
 
 // grant waits for a grant that comes while nothing is paused. One that came in a pause is gone: what it was for would start
 // together with the next.
-func (r *run) grant() (Grant, error) {
+func (r *run) grant(ctx context.Context, wait func(context.Context) (Grant, error)) (Grant, error) {
 	for {
 		if err := r.resumed(); err != nil {
 			return nil, err
 		}
-		grant, err := r.Wait(r.start)
+		grant, err := wait(ctx)
 		if err != nil {
 			return nil, err
 		}
