@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/throttle-cli/throttle/lockfile"
 	"github.com/throttle-cli/throttle/pacer"
@@ -16,45 +18,93 @@ import (
 // lockTime is how long set and reset wait for the lock of a state file.
 const lockTime = 10 * time.Second
 
+// setOptions are those of the command that changes a shared limit.
+type setOptions struct {
+	pace     paceOptions
+	cooldown string
+	pause    bool
+	resume   bool
+}
+
 func newSetCommand(std streams) *cobra.Command {
-	o := &paceOptions{}
+	o := &setOptions{}
 	c := &cobra.Command{
-		Use:     "set --key NAME --rate RATE",
-		Short:   "Change a shared rate, for those who wait too",
-		Long:    "Changes the rate of a key, from now on. Those who wait for it move at once.",
-		Example: "  throttle set --key ec2 --rate 5/s",
-		Args:    noArguments,
-		RunE:    func(c *cobra.Command, _ []string) error { return runSet(c.Context(), o, std) },
+		Use:   "set --key NAME [--rate RATE]",
+		Short: "Change a shared rate, for those who wait too, or pause it",
+		Long: `Changes the rate of a key, from now on. Those who wait for it move at once. It
+ends the cut of a rate that the remote has throttled; a cooldown stays. While a
+key is paused nobody has a grant, and those who wait keep their places.`,
+		Example: `  throttle set --key ec2 --rate 5/s
+  throttle set --key ec2 --cooldown 10m       no starts for 10 minutes
+  throttle set --key ec2 --pause`,
+		Args: noArguments,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if o.says() && !givenHere(c.Flags(), "rate") && !givenHere(c.Flags(), "every") {
+				o.pace.limit.rates, o.pace.limit.every = nil, "" // the environment has one for those who say nothing
+			}
+			return runSet(c.Context(), o, std)
+		},
 	}
-	addGroups(c, newGroup("Rate", o.addFlags))
+	addGroups(c, newGroup("Rate", o.pace.addFlags), newGroup("Grants", func(f *pflag.FlagSet) {
+		f.StringVar(&o.cooldown, "cooldown", "", "none for `DURATION` from now; 0 ends a cooldown")
+		f.BoolVar(&o.pause, "pause", false, "none until --resume")
+		f.BoolVar(&o.resume, "resume", false, "go on, as after idle time")
+	}))
 	return c
 }
 
-func runSet(ctx context.Context, o *paceOptions, std streams) error {
-	if !o.shared() {
+// says reports whether there is something to do that needs no rate.
+func (o *setOptions) says() bool { return o.cooldown != "" || o.pause || o.resume }
+
+func runSet(ctx context.Context, o *setOptions, std streams) error {
+	if !o.pace.shared() {
 		return errNoKey
 	}
-	if !o.limit.given() && o.limit.burst != noBurst {
-		if err := o.limit.checkBurst(); err != nil {
+	if o.pause && o.resume {
+		return errConflict("--pause", "--resume")
+	}
+	cooldown, err := time.ParseDuration(cmp.Or(o.cooldown, "0"))
+	if err != nil || cooldown < 0 {
+		return fmt.Errorf("--cooldown %q: it is a duration such as 30s or 10m, or 0 to end one", o.cooldown)
+	}
+	opts := lockfile.Options{MustExist: true}
+	var steps []func(context.Context, *lockfile.File) error
+	switch l := &o.pace.limit; {
+	case l.given(), l.burst == noBurst && !o.says():
+		limit, unit, err := l.limit()
+		if err != nil {
 			return err
 		}
-		return o.change(ctx, lockfile.Options{MustExist: true}, std, func(ctx context.Context, f *lockfile.File) error {
+		if l.burst == noBurst {
+			limit.Burst = o.pace.storedBurst()
+		}
+		opts = lockfile.Options{Bytes: unit == pacer.Bytes}
+		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetLimit(ctx, limit) })
+	case l.burst != noBurst:
+		if err := l.checkBurst(); err != nil {
+			return err
+		}
+		steps = append(steps, func(ctx context.Context, f *lockfile.File) error {
 			s, err := f.Status()
 			if err != nil || !s.Limited {
-				return errors.Join(err, o.noLimit())
+				return errors.Join(err, o.pace.noLimit())
 			}
-			return f.SetLimit(ctx, s.Limit.WithBurst(o.limit.burst))
+			return f.SetLimit(ctx, s.Limit.WithBurst(l.burst))
 		})
 	}
-	limit, unit, err := o.limit.limit()
-	if err != nil {
-		return err
+	if o.cooldown != "" {
+		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetCooldown(ctx, cooldown) })
 	}
-	if o.limit.burst == noBurst {
-		limit.Burst = o.storedBurst()
+	if o.pause || o.resume {
+		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetPaused(ctx, o.pause) })
 	}
-	return o.change(ctx, lockfile.Options{Bytes: unit == pacer.Bytes}, std, func(ctx context.Context, f *lockfile.File) error {
-		return f.SetLimit(ctx, limit)
+	return o.pace.change(ctx, opts, std, func(ctx context.Context, f *lockfile.File) error {
+		for _, step := range steps {
+			if err := step(ctx, f); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/pacer"
 )
 
 // statusOptions are those of the command that shows how keys stand.
@@ -33,8 +34,9 @@ func newStatusCommand(std streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status [NAME]...",
 		Short: "Show keys, their rates, and who waits",
-		Long: `Shows for each key its limit, how many grants there were, when the next slot is,
-and who waits for how long. It takes no lock and waits for nobody.`,
+		Long: `Shows for each key its limit and what is in force of it, how many grants there
+were, when the next slot is, whether there is a cooldown and until when, and who
+waits for how long. It takes no lock and waits for nobody.`,
 		Example: `  throttle status
   throttle status --watch ec2
   throttle status --json | jq '.[] | select(.waiting != [])'`,
@@ -84,7 +86,7 @@ func runStatus(ctx context.Context, o *statusOptions, keys []string, std streams
 		var b strings.Builder
 		switch {
 		case o.json:
-			err = writeStatusJSON(&b, all)
+			err = writeStatusJSON(&b, all, time.Now())
 		default:
 			if o.watch && terminal {
 				b.WriteString(clearLines)
@@ -181,14 +183,19 @@ func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
 			fmt.Fprintf(w, "%s\t%v\n", printable(s.Key, s.Path), s.err) //nolint:errcheck // likewise
 			continue
 		}
-		limit := "none"
-		if s.Limited {
-			limit = s.Limit.String()
-			if s.Bytes {
-				limit = "bytes " + limit
+		slot := func(t time.Time) string {
+			if s.Paused {
+				return "paused"
 			}
+			return in(t, now)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(s.Key, s.Path), limit, s.Grants, len(s.Waiting), in(s.Next, now), ago(s.Last, now)) //nolint:errcheck // likewise
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(s.Key, s.Path), limitOf(s), s.Grants, len(s.Waiting), slot(s.Next), ago(s.Last, now)) //nolint:errcheck // likewise
+		if s.Throttled > 0 {
+			fmt.Fprintf(w, "  throttled\t%s\t\t\t\t\n", times(s.Throttled)) //nolint:errcheck // likewise
+		}
+		if s.Cooldown.After(now) {
+			fmt.Fprintf(w, "  cooldown\tuntil %s\t\t\t%s\t\n", s.Cooldown.Format(clockFormat(s.Cooldown, now)), in(s.Cooldown, now)) //nolint:errcheck // likewise
+		}
 		for i, p := range s.Waiting {
 			if i == shown {
 				fmt.Fprintf(w, "  and %d more\t\t\t\t\t\n", len(s.Waiting)-shown) //nolint:errcheck // likewise
@@ -198,13 +205,35 @@ func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
 			if p.Cost > 1 {
 				cost = fmt.Sprintf(", %d units", p.Cost)
 			}
-			fmt.Fprintf(w, "  pid %d%s\t\t\tsince %s\t%s\t\n", p.PID, cost, ago(p.Since, now), in(p.Slot, now)) //nolint:errcheck // likewise
+			fmt.Fprintf(w, "  pid %d%s\t\t\tsince %s\t%s\t\n", p.PID, cost, ago(p.Since, now), slot(p.Slot)) //nolint:errcheck // likewise
 		}
 		if s.Damage != "" {
 			fmt.Fprintf(w, "  damaged: %s\t\t\t\t\t\n", s.Damage) //nolint:errcheck // likewise
 		}
 	}
 	_ = w.Flush()
+}
+
+// limitOf returns a limit as it may be shown, with what is in force of it where that is less.
+func limitOf(s keyStatus) string {
+	if !s.Limited {
+		return "none"
+	}
+	limit := s.Limit.String()
+	if s.Bytes {
+		limit = "bytes " + limit
+	}
+	if !s.Effective.Equal(s.Limit) {
+		limit += ", now " + perUnit(s.Effective)
+	}
+	return limit
+}
+
+func times(n uint64) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // printable returns a key as it may be shown on a terminal, or the path where there is none.
@@ -240,7 +269,12 @@ type (
 	jsonStatus struct {
 		Key     string       `json:"key"`
 		Path    string       `json:"path"`
-		Limit   *jsonLimit   `json:"limit"` // null where none is stored
+		Limit   *jsonLimit   `json:"limit"`     // null where none is stored
+		Now     *jsonLimit   `json:"effective"` // what is in force of it: less, where feedback has cut it
+		Until   *string      `json:"cooldown"`  // when it ends; null where there is none
+		Left    json.Number  `json:"cooldown_left_s"`
+		Paused  bool         `json:"paused"`
+		Events  uint64       `json:"throttled"` // how often the remote has throttled
 		Grants  uint64       `json:"grants"`
 		Last    *string      `json:"last"`    // the slot of the last grant
 		Next    *string      `json:"next"`    // the slot of one who would ask now; null where there is none
@@ -263,18 +297,18 @@ type (
 	}
 )
 
-func writeStatusJSON(b *strings.Builder, all []keyStatus) error {
+func writeStatusJSON(b *strings.Builder, all []keyStatus, now time.Time) error {
 	out := []jsonStatus{}
 	for _, s := range all {
-		j := jsonStatus{Key: s.Key, Path: s.Path, Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{}}
+		j := jsonStatus{
+			Key: s.Key, Path: s.Path, Until: jsonTime(s.Cooldown), Left: seconds(max(s.Cooldown.Sub(now), 0)), Paused: s.Paused, Events: s.Throttled,
+			Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{},
+		}
 		if s.err != nil {
 			j.Error = s.err.Error()
 		}
 		if s.Limited {
-			j.Limit = &jsonLimit{Text: s.Limit.String(), Events: s.Limit.Events, Per: seconds(s.Limit.Per), Burst: max(s.Limit.Burst, 1), Unit: "events"}
-			if s.Bytes {
-				j.Limit.Unit = "bytes"
-			}
+			j.Limit, j.Now = newJSONLimit(s.Limit, s.Bytes), newJSONLimit(s.Effective, s.Bytes)
 		}
 		for _, w := range s.Waiting {
 			j.Waiting = append(j.Waiting, jsonWaiter{PID: w.PID, Cost: w.Cost, Since: *jsonTime(w.Since), Slot: jsonTime(w.Slot)})
@@ -284,6 +318,14 @@ func writeStatusJSON(b *strings.Builder, all []keyStatus) error {
 	e := json.NewEncoder(b)
 	e.SetIndent("", "  ")
 	return e.Encode(out)
+}
+
+func newJSONLimit(l pacer.Limit, bytes bool) *jsonLimit {
+	j := &jsonLimit{Text: l.String(), Events: l.Events, Per: seconds(l.Per), Burst: max(l.Burst, 1), Unit: "events"}
+	if bytes {
+		j.Unit = "bytes"
+	}
+	return j
 }
 
 func jsonTime(t time.Time) *string {
