@@ -89,7 +89,7 @@ type File struct {
 	page     [pageSize]byte
 	entries  []entry // the room that known is in, as a rule
 	buffer   []byte
-	record   [recordSize]byte
+	record   [recordRoom]byte
 	tx       tx
 	done     chan struct{} // closed by Close
 }

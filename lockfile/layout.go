@@ -13,11 +13,11 @@ import (
 // The layout of a state file, version 1. Numbers are little-endian.
 //
 //	0           header: magic, version, wake counter, checksum, key
-//	2048        record A
-//	3072        record B
+//	2048        record A, and its grants that were not collected
+//	3072        record B, and its grants
 //	4096        ring 0, of those who wait
 //	4096+512K   ring 1
-//	4096+1024K  grants of A that were not collected
+//	4096+1024K  grants of A, where there are too many
 //	4096+1536K  grants of B
 //
 // An update writes what is not in force, and then the record of the side that is not in force; the record with the higher
@@ -39,6 +39,8 @@ const (
 
 	pageSize   = 4096
 	recordSize = 384
+	recordRoom = 1024 // with grants behind it, in the same page: they are there to write even if the disk is full
+	grantsMost = (recordRoom - recordSize) / entrySize
 	entrySize  = 32
 	queueSize  = queueMost * entrySize
 
@@ -46,7 +48,7 @@ const (
 	KeyMax = 1024
 )
 
-func recordAt(side int) int64 { return 2048 + 1024*int64(side) }
+func recordAt(side int) int64 { return 2048 + recordRoom*int64(side) }
 
 func ringAt(ring int) int64 { return pageSize + queueSize*int64(ring) }
 

@@ -241,13 +241,14 @@ func (t *tx) store() error {
 	if err := t.writeQueue(); err != nil {
 		return err
 	}
-	f.buffer = t.put(f.record[:], t.seq+1, f.buffer[:0])
-	if len(f.buffer) > 0 {
-		if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
-			return err
-		}
+	record := f.record[:recordSize]
+	f.buffer = t.put(record, t.seq+1, f.buffer[:0])
+	if len(t.granted) <= grantsMost {
+		record = append(record, f.buffer...)
+	} else if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
+		return err
 	}
-	if err := f.h.writeAt(f.record[:], recordAt(side)); err != nil {
+	if err := f.h.writeAt(record, recordAt(side)); err != nil {
 		return err
 	}
 	t.inForce = queue{t.ring, t.first, t.waiting}
