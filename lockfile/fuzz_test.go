@@ -49,7 +49,7 @@ func FuzzDecode(f *testing.F) {
 			seal(granted)
 			binary.LittleEndian.PutUint32(b[rGrantedSum:], checksum(granted))
 			binary.LittleEndian.PutUint64(b[rWaitingSum:], seal(waiting))
-			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:recordSize]))
+			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:rEnd]))
 		}
 		if key, err := parseHeader(head); err == nil {
 			again := make([]byte, pageSize)

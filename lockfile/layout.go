@@ -195,7 +195,7 @@ func (s *state) put(b []byte, seq uint64, granted []byte) []byte {
 	binary.LittleEndian.PutUint32(b[rWaiting:], uint32(len(s.waiting)))
 	binary.LittleEndian.PutUint64(b[rFirst:], s.first)
 	binary.LittleEndian.PutUint64(b[rWaitingSum:], sumOf(s.waiting))
-	binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:]))
+	binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:rEnd]))
 	return granted
 }
 
@@ -214,8 +214,7 @@ func (r *record) parse(b []byte) error {
 	switch {
 	case flags&^flagsKnown != 0,
 		binary.LittleEndian.Uint32(b[rAlg:]) != algSchedule,
-		granted > queueMost || waiting > queueMost || granted+waiting > queueMost,
-		!allZero(b[rEnd:]):
+		granted > queueMost || waiting > queueMost || granted+waiting > queueMost:
 		return errDamaged
 	}
 	*r = record{
@@ -297,7 +296,7 @@ func newest(page []byte) (r record, side int, err error) {
 
 // sound reports whether the bytes of a record match its checksum.
 func sound(b []byte) bool {
-	return len(b) == recordSize && binary.LittleEndian.Uint32(b[rSum:]) == checksum(b[rGrantedSum:])
+	return len(b) == recordSize && binary.LittleEndian.Uint32(b[rSum:]) == checksum(b[rGrantedSum:rEnd]) && allZero(b[rEnd:])
 }
 
 func allZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }
