@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -48,7 +50,7 @@ func (o *jobOptions) addRetryFlags(f *pflag.FlagSet) {
 
 func (o *jobOptions) addHistoryFlags(f *pflag.FlagSet) {
 	o.history.addFlags(f)
-	f.StringVar(&o.results, "results", "", "keep the output of each job in files in `DIR`")
+	f.Var((*name)(&o.results), "results", "keep the output of each job in files in `DIR`")
 }
 
 func (o *jobOptions) addOutputFlags(f *pflag.FlagSet) {
@@ -126,7 +128,38 @@ func (o *jobOptions) plan() (p plan, err error) {
 	if p.react, err = o.retry.reaction(); err != nil {
 		return p, err
 	}
-	return p, o.history.check()
+	if err := o.history.check(); err != nil {
+		return p, err
+	}
+	return p, o.distinct()
+}
+
+// distinct fails where two of the files that are written are the same one: the last to write would destroy the other.
+func (o *jobOptions) distinct() error {
+	files := []struct{ flag, name string }{
+		{"--journal", o.history.journal}, {"--joblog", o.history.joblog}, {"--leftover", o.leftover.name},
+	}
+	for i, a := range files {
+		for _, b := range files[:i] {
+			if a.name != "" && b.name != "" && sameFile(a.name, b.name) {
+				return fmt.Errorf("%s and %s are the same file, %q: they are written in different formats", b.flag, a.flag, a.name)
+			}
+		}
+	}
+	return nil
+}
+
+// sameFile reports whether two names are those of the same file, which may not be there yet.
+func sameFile(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && os.SameFile(first, second)
 }
 
 // runBatch runs a command for each task that is made of the records of the inputs.
@@ -135,6 +168,10 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, in inputOf, s
 	if err != nil {
 		return err
 	}
+	if err := o.progress.check(std.log); err != nil {
+		return err
+	}
+	ours()
 	names := make([]string, len(in.inputs))
 	for i, input := range in.inputs {
 		names[i] = input.Name
@@ -153,7 +190,15 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, in inputOf, s
 	s := &session{o: o, plan: how, in: in, pace: p, std: std, tally: tally.New(), history: &history{}, reader: record.NewReader(in.delim, in.inputs...)}
 	if o.dryRun { // nothing is done, so nothing can be left, and nothing is written down
 		o.leftover.name = ""
+		if s.history, err = o.history.look(p.key); err != nil {
+			return err
+		}
 		return s.dryRun(ctx)
+	}
+	for _, input := range in.inputs {
+		if err := o.history.notInput(input, std); err != nil {
+			return err
+		}
 	}
 	if err := o.leftover.open(std, names...); err != nil {
 		return err
@@ -164,9 +209,11 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, in inputOf, s
 		return s.conclude(batch.Result{Err: err})
 	}
 	if s.history, err = o.history.open(in.mode, in.command, p.key, std.version, std.log); err != nil {
+		o.leftover.unused() // nothing was read
 		return err
 	}
 	if s.results, err = openResults(o.results, in.replace); err != nil {
+		o.leftover.unused()
 		s.history.close()
 		return err
 	}
@@ -183,6 +230,14 @@ func ending(o job.Outcome) string {
 		return fmt.Sprintf("ended by signal %d (%v)", int(o.Signal), o.Signal)
 	}
 	return fmt.Sprintf("exit code %d", o.ExitCode)
+}
+
+// failing says how a job has failed. Of one whose exit code is 0 it is the condition that it met.
+func failing(o job.Outcome, condition string) string {
+	if o.ExitCode == 0 && condition != "" {
+		return condition
+	}
+	return ending(o)
 }
 
 // someNames names tasks, or the first of many.

@@ -8,6 +8,10 @@ import (
 	"syscall"
 )
 
+// ours has SIGUSR1 and SIGUSR2 do nothing outside of control, too: while a long journal is read, or what is left over is
+// kept, they must not end us.
+func ours() { signal.Notify(make(chan os.Signal, 1), syscall.SIGUSR1, syscall.SIGUSR2) }
+
 // control calls status at each SIGUSR1, and pause at each SIGUSR2, until stop is called.
 func control(status, pause func()) (stop func()) {
 	caught := make(chan os.Signal, 8)
@@ -27,8 +31,5 @@ func control(status, pause func()) (stop func()) {
 			}
 		}
 	}()
-	return func() {
-		signal.Stop(caught)
-		close(done)
-	}
+	return func() { close(done) } // they stay ours, see above
 }

@@ -3,7 +3,10 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -12,6 +15,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/feedback"
 	"github.com/throttle-cli/throttle/internal/joblog"
 	"github.com/throttle-cli/throttle/internal/journal"
+	"github.com/throttle-cli/throttle/internal/record"
 )
 
 // historyOptions say where it is written down what became of each job, and what counts of it when the input is read
@@ -25,8 +29,8 @@ type historyOptions struct {
 }
 
 func (o *historyOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.journal, "journal", "", "write down each attempt in `FILE`, as JSON Lines")
-	f.StringVar(&o.joblog, "joblog", "", "write down each job in `FILE`, as GNU parallel does")
+	f.Var((*name)(&o.journal), "journal", "write down each attempt in `FILE`, as JSON Lines")
+	f.Var((*name)(&o.joblog), "joblog", "write down each job in `FILE`, as GNU parallel does")
 	f.BoolVar(&o.resume, "resume", false, "skip what they say is done, whatever its place")
 	f.BoolVar(&o.resumeFailed, "resume-failed", false, "the same, but run again what failed")
 	o.inFlight = journal.Rerun.String()
@@ -39,11 +43,32 @@ func (o *historyOptions) check() error {
 	resumes := o.resume || o.resumeFailed
 	switch {
 	case resumes && o.journal == "" && o.joblog == "":
-		return errors.New("--resume needs to know what is done: --journal FILE or --joblog FILE")
+		flag := "--resume"
+		if o.resumeFailed {
+			flag = "--resume-failed"
+		}
+		return fmt.Errorf("%s needs to know what is done: --journal FILE or --joblog FILE", flag)
 	case o.given("in-flight") && (!resumes || o.journal == ""):
 		return errors.New("--in-flight does nothing without --resume and --journal: what ran at a crash is known from there")
-	case o.journal != "" && o.journal == o.joblog:
-		return fmt.Errorf("--journal and --joblog are both %q: they are written in different formats", o.journal)
+	}
+	return nil
+}
+
+// notInput fails if a file that is written down in is also read: what is written would be read, and done, without an end.
+func (o *historyOptions) notInput(in record.Input, std streams) error {
+	for _, f := range []struct{ flag, name string }{{"--journal", o.journal}, {"--joblog", o.joblog}} {
+		stdin, isFile := std.in.(*os.File)
+		same := false
+		if isFile && in.Reader == std.in {
+			a, err := os.Stat(f.name)
+			b, errIn := stdin.Stat()
+			same = err == nil && errIn == nil && os.SameFile(a, b)
+		} else {
+			same = f.name != "" && sameFile(f.name, in.Name)
+		}
+		if same {
+			return fmt.Errorf("%s %q is the input: it is written while that is read, name another file", f.flag, f.name)
+		}
 	}
 	return nil
 }
@@ -59,16 +84,41 @@ type history struct {
 	resumes    bool
 	policy     journal.Policy
 	skipped    int // tasks, and of those:
-	bad        int // did not succeed
+	failed     int // failed before
+	flown      int // were in flight
+
+	mu        sync.Mutex
+	unwritten []batch.Task // have ended, and it could not be written down
 }
 
-// open opens what is asked for, before anything is run.
-func (o *historyOptions) open(mode string, command []string, key string, version string, log *logger) (*history, error) {
+// history returns one that knows of nothing yet.
+func (o *historyOptions) history(key string) *history {
 	h := &history{key: key, resumes: o.resume || o.resumeFailed}
 	h.policy = journal.Policy{Failed: o.resumeFailed}
 	if o.inFlight == journal.Skip.String() {
 		h.policy.InFlight = journal.Skip
 	}
+	return h
+}
+
+// look only reads what is asked for.
+func (o *historyOptions) look(key string) (h *history, err error) {
+	h = o.history(key)
+	switch {
+	case !h.resumes:
+	case o.journal != "":
+		if h.ledger, err = journal.Read(o.journal); err != nil {
+			return nil, fmt.Errorf("--journal: %w", err)
+		}
+	default:
+		err = o.readJoblog(h)
+	}
+	return h, err
+}
+
+// open opens what is asked for, before anything is run.
+func (o *historyOptions) open(mode string, command []string, key string, version string, log *logger) (*history, error) {
+	h := o.history(key)
 	if err := o.openJournal(h, mode, command, version, log); err != nil {
 		return nil, err
 	}
@@ -115,12 +165,17 @@ func (o *historyOptions) openJoblog(h *history, log *logger) (err error) {
 	if !h.resumes || h.ledger != nil {
 		return nil
 	}
+	return o.readJoblog(h)
+}
+
+// readJoblog has the joblog say what is done.
+func (o *historyOptions) readJoblog(h *history) error {
 	var b journal.Builder
-	err = joblog.Read(o.joblog, func(r joblog.Row) error {
+	err := joblog.Read(o.joblog, func(r joblog.Row) error {
 		b.Add([]byte(r.Key()), r.Seq, r.OK())
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // there is one when it is written
 		return fmt.Errorf("--joblog: %w", err)
 	}
 	h.ledger, h.byCommands = b.Ledger(), true
@@ -164,18 +219,42 @@ func (h *history) decide(task *batch.Task) (run bool, err error) {
 	}
 	d := h.ledger.Decide(item, h.policy)
 	task.Seq = d.Seq
-	if d.Was == journal.InFlight {
+	if d.Was == journal.InFlight && h.journal != nil {
 		if err := h.journal.InFlight(item, h.policy.InFlight); err != nil {
 			return false, err
 		}
 	}
 	if !d.Run {
 		h.skipped++
-		if d.Was != journal.Good {
-			h.bad++
+		switch d.Was {
+		case journal.Bad:
+			h.failed++
+		case journal.InFlight:
+			h.flown++
+		case journal.Good, journal.New, journal.Pending:
 		}
 	}
 	return d.Run, nil
+}
+
+// conclude says which of those that were skipped did not succeed.
+func (h *history) conclude(log *logger) {
+	if h.failed > 0 {
+		log.fail(oneMany(h.failed, "1 job failed before and was not run again (--resume-failed runs it)",
+			"%d jobs failed before and were not run again (--resume-failed runs them)"), "failed_before", h.failed)
+	}
+	if h.flown > 0 {
+		log.fail(oneMany(h.flown, "1 job was in flight at a crash and was not run again (--in-flight rerun runs it)",
+			"%d jobs were in flight at a crash and were not run again (--in-flight rerun runs them)"), "in_flight_before", h.flown)
+	}
+}
+
+// oneMany returns the text for one, or that for another number of things.
+func oneMany(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
 }
 
 // last returns the highest number that a job has had.
@@ -199,13 +278,27 @@ func (h *history) start(a *batch.Attempt) error {
 	if h.journal == nil {
 		return nil
 	}
-	return h.journal.Start(journal.Start{
+	err := h.journal.Start(journal.Start{
 		Item: h.item(a), Seq: a.Seq, Attempt: a.N, Slot: a.Slot, Waited: a.Waited, Key: h.key, Input: []byte(a.Task.Content),
 	})
+	if err != nil {
+		return fmt.Errorf("--journal: %w", err)
+	}
+	return nil
 }
 
 // end writes down how an attempt ended.
 func (h *history) end(a *batch.Attempt) error {
+	err := h.write(a)
+	if err != nil && !a.Again && !a.Interrupted && a.Outcome.StartErr == nil {
+		h.mu.Lock()
+		h.unwritten = append(h.unwritten, a.Task)
+		h.mu.Unlock()
+	}
+	return err
+}
+
+func (h *history) write(a *batch.Attempt) error {
 	var err error
 	o := a.Outcome
 	if h.journal != nil {
@@ -213,6 +306,9 @@ func (h *history) end(a *batch.Attempt) error {
 			Item: h.item(a), Seq: a.Seq, Attempt: a.N, Ran: o.End.Sub(o.Start), Outcome: outcome(a), Exit: o.ExitCode,
 			Signal: int(o.Signal), RetryAfter: a.Verdict.After, Stdout: a.Stdout, Stderr: a.Stderr,
 		})
+		if err != nil {
+			err = fmt.Errorf("--journal: %w", err)
+		}
 	}
 	if h.joblog == nil || a.Again || a.Interrupted || o.StartErr != nil {
 		return err
@@ -222,8 +318,12 @@ func (h *history) end(a *batch.Attempt) error {
 		command = joblog.Quote(a.Command.Argv)
 	}
 	row := joblog.Row{Seq: a.Seq, Start: o.Start, Runtime: o.End.Sub(o.Start), Receive: a.Stdout, Command: command}
-	row.Exitval, row.Signal = joblog.Status(o.ExitCode, o.Signal, o.TimedOut)
-	return errors.Join(err, h.joblog.Append(row))
+	byCondition := o.ExitCode == 0 && a.Verdict.Kind != feedback.Succeeded // by what it wrote, say
+	row.Exitval, row.Signal = joblog.Status(o.ExitCode, o.Signal, o.TimedOut || byCondition)
+	if logErr := h.joblog.Append(row); logErr != nil {
+		err = errors.Join(err, fmt.Errorf("--joblog: %w", logErr))
+	}
+	return err
 }
 
 func (*history) item(a *batch.Attempt) journal.Item {

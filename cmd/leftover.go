@@ -23,7 +23,7 @@ type leftoverOptions struct {
 }
 
 func (o *leftoverOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.name, "leftover", "", "when it ends early, write input not done to `FILE`")
+	f.Var((*name)(&o.name), "leftover", "when it ends early, write input not done to `FILE`")
 }
 
 // open makes sure, before anything is done, that the file can be written. What is in it stays until there is something

@@ -14,6 +14,7 @@ import (
 type logger struct {
 	format string
 	quiet  bool
+	here   func(flag string) bool // whether it was on the command line
 
 	terminal bool // whether a person looks on
 
@@ -27,7 +28,21 @@ func newLogger(w io.Writer) *logger {
 	return &logger{w: w, format: "text", terminal: ok && isTerminal(f)}
 }
 
+// expect takes the format from arguments that were not parsed, not all of them anyhow.
+func (l *logger) expect(args []string) {
+	for i, a := range args {
+		switch {
+		case a == "--":
+			return
+		case a == "--log-format=json", a == "--log-format" && i+1 < len(args) && args[i+1] == "json":
+			l.format = "json"
+			return
+		}
+	}
+}
+
 func (l *logger) addFlags(f *pflag.FlagSet) {
+	l.here = func(flag string) bool { return givenHere(f, flag) }
 	f.BoolVarP(&l.quiet, "quiet", "q", false, "nothing on stderr but what went wrong")
 	f.Var(&choice{&l.format, []string{"text", "json"}}, "log-format", "messages on stderr are `FORMAT`: text, json")
 }
@@ -61,6 +76,9 @@ func (l *logger) note(message string, attributes ...any) {
 		l.log(slog.LevelInfo, message, attributes)
 	}
 }
+
+// say says what was asked for.
+func (l *logger) say(message string, attributes ...any) { l.log(slog.LevelInfo, message, attributes) }
 
 // warn says what may be not as it was meant.
 func (l *logger) warn(message string, attributes ...any) { l.log(slog.LevelWarn, message, attributes) }

@@ -21,6 +21,7 @@ type progressOptions struct {
 	progress bool
 	summary  string
 	given    func(flag string) bool
+	here     func(flag string) bool // whether it was on the command line
 }
 
 func (o *progressOptions) addFlags(f *pflag.FlagSet) {
@@ -33,6 +34,21 @@ func (o *progressOptions) addFlags(f *pflag.FlagSet) {
 		_ = f.MarkHidden(same)
 	}
 	o.given = func(flag string) bool { fl := f.Lookup(flag); return fl != nil && fl.Changed }
+	o.here = func(flag string) bool { return givenHere(f, flag) }
+}
+
+// check fails for flags that would show nothing.
+func (o *progressOptions) check(log *logger) error {
+	if !log.quiet || !log.here("quiet") {
+		return nil
+	}
+	switch {
+	case o.progress && slices.ContainsFunc([]string{"progress", "bar", "eta"}, o.here):
+		return errConflict("--quiet", "--progress")
+	case o.summary == "text" && o.here("summary"):
+		return errConflict("--quiet", "--summary text")
+	}
+	return nil
 }
 
 // wanted reports whether progress is asked for, and whether anything was said about it.

@@ -50,7 +50,7 @@ func (k *kept) open(a *batch.Attempt, stdout, stderr io.Writer) (io.Writer, io.W
 	v.Seq, v.Slot = a.Seq, a.Slot
 	f, err := k.dir.Job(v)
 	if err != nil {
-		return nil, nil, fmt.Errorf("--results: %w", err)
+		return nil, nil, fmt.Errorf("--results: %s: %w", a.Task.Name, err)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

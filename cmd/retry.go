@@ -91,10 +91,10 @@ func (o *retryOptions) idle(r *reaction) error {
 		needs string
 	}{
 		{"retry-on", r.Attempts > 1, "--attempts N, 2 or more"},
-		{"backoff", r.Judges(), "--attempts N, 2 or more"},
+		{"backoff", r.Judges(), "--attempts N, 2 or more, or --throttled-on"},
 		{"max-backoff", r.Attempts > 1, "--attempts N, 2 or more"},
 		{"max-throttled", len(r.Rules.ThrottledOn) > 0, "--throttled-on or --preset"},
-		{"max-cooldown", r.Judges(), "--throttled-on or --preset"},
+		{"max-cooldown", r.Judges(), "--attempts N, 2 or more, or --throttled-on"},
 		{"adaptive", len(r.Rules.ThrottledOn) > 0, "--throttled-on or --preset"},
 	} {
 		if !f.use && o.given(f.flag) {

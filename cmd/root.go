@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,6 +39,7 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 	case errors.As(err, &code):
 		return int(code)
 	}
+	log.expect(args) // an error in the flags may have come before the one that says how to write it
 	log.fail(err.Error())
 	return codeOf(err)
 }
@@ -133,6 +135,10 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 	root.SetOut(std.out)
 	root.SetErr(std.err)
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		var value *pflag.InvalidValueError
+		if errors.As(err, &value) {
+			err = fmt.Errorf("--%s %q: %w", value.GetFlag().Name, value.GetValue(), valueError(value))
+		}
 		return fmt.Errorf("%w\nsee %s --help", err, c.CommandPath())
 	})
 	// A flag set in the environment is like one that was given, in every command.
@@ -162,6 +168,20 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		}),
 	)
 	return root
+}
+
+// valueError says what is wrong with the value of a flag.
+func valueError(v *pflag.InvalidValueError) error {
+	switch v.GetFlag().Value.Type() {
+	case "bool":
+		return errors.New("it is true or false")
+	case "int":
+		if errors.Is(v, strconv.ErrRange) {
+			return errors.New("it is too large")
+		}
+		return errors.New("it is a whole number")
+	}
+	return v.Unwrap()
 }
 
 // noArguments accepts none.

@@ -53,13 +53,14 @@ func (s *session) run(ctx context.Context) error {
 		Mode:  mode,
 		State: s.state,
 		Every: progressEvery,
+		Say:   s.say,
 		Env:   os.Getenv,
 	})
 	defer screen.Close()
 	sink := output.New(screen.Stdout(), screen.Stderr(), s.mode, s.o.keepOrder)
 	back := s.std.log.through(sink.Note)
 	stop := control(
-		func() { sink.Note("throttle: " + s.state().Line() + "\n") },
+		func() { s.say(s.state()) },
 		func() {
 			if s.pauser.toggle() {
 				s.std.log.note("paused: no starts until SIGUSR2 comes again")
@@ -88,6 +89,9 @@ func (s *session) run(ctx context.Context) error {
 	}
 	return end
 }
+
+// say says how it stands.
+func (s *session) say(state progress.State) { s.std.log.say(state.Line(), "status", state.Snapshot) }
 
 // state is what progress shows.
 func (s *session) state() progress.State {
@@ -162,7 +166,14 @@ func (s *session) make(ctx context.Context) (batch.Task, error) {
 func (s *session) options(sink *output.Sink) batch.Options {
 	w := &witness{history: s.history, results: s.results, tally: s.tally, log: s.std.log}
 	if s.o.verbose {
-		w.verbose = sink.Note
+		w.verbose = func(a *batch.Attempt) {
+			command := shellline.Quote(a.Command.Argv)
+			if s.std.log.format == "json" {
+				s.std.log.say(command, "job", a.Seq, "attempt", a.N, "command", a.Command.Argv)
+				return
+			}
+			sink.Note(command + "\n")
+		}
 	}
 	b := batch.Options{
 		Next: s.next, Prompt: s.prompt, Wait: s.pace.wait, Paused: s.pauser.paused,
@@ -198,19 +209,28 @@ func (o *jobOptions) howMany(p *pace, std streams) int {
 	return o.jobs
 }
 
-// dryRun prints the commands of all tasks.
+// dryRun prints the commands of all tasks that would be run.
 func (s *session) dryRun(ctx context.Context) error {
 	s.sig = catch(ctx)
 	defer s.sig.stop()
 	res := batch.Result{}
-	for seq := 1; res.Err == nil; seq++ {
+	for last := s.history.last(); ; {
 		var task batch.Task
-		if task, res.Err = s.make(s.sig.ctx); res.Err != nil {
+		if task, res.Err = s.next(s.sig.ctx); res.Err != nil {
 			break
+		}
+		seq := task.Seq
+		if seq == 0 {
+			last++
+			seq = last
 		}
 		if _, err := fmt.Fprintln(s.std.out, shellline.Quote(task.Command(seq, 1).Argv)); err != nil {
 			res.Err = &batch.OutputError{Err: err}
+			break
 		}
+	}
+	if errors.Is(res.Err, io.EOF) { // whether a job has failed before is not what is asked
+		return nil
 	}
 	return s.conclude(res)
 }
@@ -225,14 +245,12 @@ func (s *session) conclude(res batch.Result) error {
 		if res.Failed > 1 {
 			first = "the first was "
 		}
-		std.log.fail(fmt.Sprintf("%d of %s failed: %sjob %d (%s): %s", res.Failed, plural(res.Started, "job"), first, res.First.Seq, res.First.Task.Name, ending(res.First.Outcome)),
+		std.log.fail(fmt.Sprintf("%d of %s failed: %sjob %d (%s): %s", res.Failed, plural(res.Started, "job"), first, res.First.Seq, res.First.Task.Name, failing(res.First.Outcome, res.First.Why)),
 			"failed", res.Failed, "started", res.Started)
 	}
-	if s.history.bad > 0 {
-		std.log.fail(fmt.Sprintf("%s failed before and %s not run again (--resume-failed runs them)", plural(s.history.bad, "job"), wasWere(s.history.bad)), "failed_before", s.history.bad)
-	}
+	s.history.conclude(std.log)
 	switch {
-	case errors.Is(res.Err, io.EOF) && res.Failed+s.history.bad > 0:
+	case errors.Is(res.Err, io.EOF) && res.Failed+s.history.failed+s.history.flown > 0:
 		leftover.unused()
 		return exitCode(codeSomeFailed)
 	case errors.Is(res.Err, io.EOF):
@@ -254,6 +272,7 @@ func (s *session) conclude(res batch.Result) error {
 		{"had failed and were to be run again", res.Beside},
 		{"their output is not complete", res.Unheard},
 		{"their output, or their end, did not come", res.Lost},
+		{"ended, which is not written down", s.history.unwritten},
 	} {
 		if why != nil && len(some.tasks) > 0 {
 			why = fmt.Errorf("%w; %s: %s", why, some.what, someNames(some.tasks))
@@ -269,11 +288,4 @@ func (s *session) conclude(res batch.Result) error {
 		return err
 	}
 	return exitCode(code)
-}
-
-func wasWere(n int) string {
-	if n == 1 {
-		return "was"
-	}
-	return "were"
 }

@@ -6,7 +6,6 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/feedback"
-	"github.com/throttle-cli/throttle/internal/shellline"
 	"github.com/throttle-cli/throttle/internal/tally"
 )
 
@@ -16,7 +15,7 @@ type witness struct {
 	results *kept
 	tally   *tally.Tally
 	log     *logger
-	verbose func(text string) // is given each command; nil for none
+	verbose func(a *batch.Attempt) // is given each one that starts; nil for none
 }
 
 // Starting is that of batch.Observer.
@@ -25,7 +24,7 @@ func (w *witness) Starting(a *batch.Attempt) error {
 		return err
 	}
 	if w.verbose != nil {
-		w.verbose(shellline.Quote(a.Command.Argv) + "\n")
+		w.verbose(a)
 	}
 	w.tally.Start(a.N == 1, a.Waited)
 	return nil

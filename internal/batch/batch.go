@@ -149,6 +149,7 @@ type Failure struct {
 	Seq     int
 	Task    Task
 	Outcome job.Outcome
+	Why     string // it has failed, if the outcome is not all that counts
 }
 
 // A StartError says that a command could not be started.
@@ -465,8 +466,11 @@ func (r *run) run(it *item, a *Attempt, grant Grant) {
 		},
 	}
 	watch, err := r.outputs(it, a, &c)
-	if err != nil {
-		c.Started(err)
+	if err != nil { // it is not the command that is to blame
+		r.end(err)
+		if !r.Overlap {
+			r.pass()
+		}
 		a.Outcome = job.Outcome{StartErr: err}
 	} else {
 		a.Outcome = r.Run(r.ctx, c)
@@ -561,7 +565,7 @@ func (r *run) finish(it *item, a *Attempt) {
 	default:
 		r.result.Failed++
 		if r.result.First.Seq == 0 || a.Seq < r.result.First.Seq {
-			r.result.First = Failure{a.Seq, it.task, o}
+			r.result.First = Failure{a.Seq, it.task, o, a.Verdict.Why}
 		}
 		r.count(true)
 	}

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"strconv"
@@ -130,7 +129,7 @@ func (e *FormatError) Error() string {
 	if e.Line == 1 {
 		return fmt.Sprintf("%s is no joblog: it begins with %s", e.Path, excerpt(e.Text))
 	}
-	return fmt.Sprintf("line %d of %s is no row of a joblog: %s", e.Line, e.Path, excerpt(e.Text))
+	return fmt.Sprintf("line %d of the joblog %s is damaged: %s\nremove that line: the job that it was about is run again", e.Line, e.Path, excerpt(e.Text))
 }
 
 // excerpt quotes the start of a text.
@@ -148,8 +147,18 @@ type Log struct {
 	repaired string
 }
 
-// Open opens a joblog to append to it, or makes it. It returns a *FormatError if the file is something else, and an
-// error of rowfile.ErrLocked if another throttle writes it.
+// A LockedError says that another process writes the joblog.
+type LockedError struct{ Path string }
+
+func (e *LockedError) Error() string {
+	return fmt.Sprintf("another throttle writes the joblog %s\nwait for its end, or use another file", e.Path)
+}
+
+// Unwrap returns rowfile.ErrLocked.
+func (*LockedError) Unwrap() error { return rowfile.ErrLocked }
+
+// Open opens a joblog to append to it, or makes it. It returns a *FormatError if the file is something else, and a
+// *LockedError if another throttle writes it.
 func Open(path string) (*Log, error) { return open(path, false) }
 
 // Create is Open, but the rows that are there are removed, as parallel does it unless it resumes. A file that is no
@@ -159,7 +168,7 @@ func Create(path string) (*Log, error) { return open(path, true) }
 func open(path string, anew bool) (_ *Log, err error) {
 	file, err := rowfile.Open(path, 0o666)
 	if errors.Is(err, rowfile.ErrLocked) {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w: is it the joblog of another throttle that runs?", rowfile.ErrLocked)}
+		return nil, &LockedError{Path: path}
 	}
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ func scan(r io.ReaderAt, size int64, path string) (scanned, error) {
 			return s, &FormatError{Path: path, Line: 1, Text: string(line)}
 		case ok && row.kind == runRow && row.format != Format:
 			return s, &FormatError{Path: path, Line: n, What: "its format is " + strconv.FormatUint(row.format, 10) +
-				", and this throttle knows " + strconv.Itoa(Format) + " only"}
+				", and this throttle knows " + strconv.Itoa(Format) + " only\nuse a newer one, or another file"}
 		}
 		blank := whole && len(bytes.TrimSpace(line)) == 0
 		if !ok && !blank {

@@ -6,6 +6,7 @@ package journal
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
@@ -95,6 +96,24 @@ func Open(path string, o Options) (*Journal, error) {
 		return nil, err
 	}
 	return j, nil
+}
+
+// Read reads what a journal says, without writing it. One that is not there says nothing.
+func Read(path string) (*Ledger, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newLedger(), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // it is only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	s, err := scan(f, info.Size(), path)
+	return s.ledger, err
 }
 
 func (j *Journal) begin(path string, o Options) error {

@@ -31,6 +31,7 @@ type Options struct {
 	Mode  Mode
 	State func() State        // called by one goroutine at a time, ten times a second at the most
 	Every time.Duration       // between two Lines
+	Say   func(State)         // says one of the Lines; nil writes it to stderr
 	Env   func(string) string // the environment, for NO_COLOR
 	// Terminal, when set, is what stderr is taken for with Bar. It is asked about itself otherwise.
 	Terminal *Terminal
@@ -246,7 +247,12 @@ func (s *Screen) lines() {
 }
 
 func (s *Screen) line() {
-	_, _ = io.WriteString(s.stderr, "throttle: "+s.o.State().Line()+"\n") // there is nobody else to tell
+	state := s.o.State()
+	if s.o.Say != nil {
+		s.o.Say(state)
+		return
+	}
+	_, _ = io.WriteString(s.stderr, "throttle: "+state.Line()+"\n") // there is nobody else to tell
 }
 
 func (s *Screen) redraw() {

@@ -62,7 +62,7 @@ func (e *WriteError) Unwrap() error { return e.Err }
 // ErrLocked when it is in use.
 func Open(path string, perm fs.FileMode) (*File, error) {
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() { // to open it may have an effect
-		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("is no regular file")}
+		return nil, &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")}
 	}
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|appendFlag, perm)
 	if err != nil {
