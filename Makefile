@@ -36,8 +36,9 @@ cross: ## every target of a release compiles
 bench: ## against the peers that are installed; docs/benchmarks.md has results
 	go run ./bench
 
-torture: ## workers that are killed while they wait, for a minute: is any grant early, is anybody stuck?
+torture: ## kills: workers that wait, for a minute (is any grant early?), and batches that resume (does any job run twice?)
 	go run ./bench/torture -duration 60s
+	go run ./bench/torture/resume
 
 fuzz: ## each fuzz target for FUZZTIME, 10s unless given
 	@grep -rEo --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sort | while IFS=: read -r file func; do \
