@@ -39,7 +39,7 @@ type grant struct {
 	Granted bool
 	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
-	Paused  bool // whether it is not, as the key is paused
+	Paused  bool          // whether it is not, as the key is paused
 	r       *lockfile.Reservation
 }
 

@@ -58,7 +58,7 @@ func (o *historyOptions) check() error {
 func (o *historyOptions) notInput(in record.Input, std streams) error {
 	for _, f := range []struct{ flag, name string }{{"--journal", o.journal}, {"--joblog", o.joblog}} {
 		stdin, isFile := std.in.(*os.File)
-		same := false
+		var same bool
 		if isFile && in.Reader == std.in {
 			a, err := os.Stat(f.name)
 			b, errIn := stdin.Stat()
