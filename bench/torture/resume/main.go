@@ -184,7 +184,7 @@ func (t *trial) once(n int) (said map[int]bool, err error) {
 	if t.rng.IntN(5) == 0 { // while it starts
 		delay = time.Duration(t.rng.Int64N(int64(15 * time.Millisecond)))
 	} else { // when the commands have written that much more
-		after += t.rng.Int64N(int64(30*t.items/(t.kills+1))) + 1
+		after += t.rng.Int64N(int64(20*t.items/(t.kills+1))) + 1
 	}
 	if err := c.Start(); err != nil {
 		return nil, err
