@@ -8,8 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,19 +23,16 @@ func TestTheStricterLimitHolds(t *testing.T) {
 	u := h.open(t, path, Options{Limit: pacer.Per(2, minute).WithBurst(2)})
 	u.grants()
 	for _, c := range []struct{ given, holds string }{
-		{"", "2/m burst 2"},
-		{"20/10m burst 2", "2/m burst 2"},
-		{"3/m burst 9", "2/m burst 2"},
-		{"3/m burst 1", "2/m"},
-		{"1/m burst 5", "1/m"},
+		{"", "2/m,burst=2"},
+		{"20/10m,burst=2", "2/m,burst=2"},
+		{"3/m,burst=9", "2/m,burst=2"},
+		{"3/m,burst=1", "2/m"},
+		{"1/m,burst=5", "1/m"},
 		{"inf", "1/m"},
 	} {
 		o := Options{}
-		if rate, burst, _ := strings.Cut(c.given, " burst "); rate != "" {
-			o.Limit, _, _ = pacer.ParseRate(rate)
-			if burst != "" {
-				o.Limit = o.Limit.WithBurst(int64(burst[0] - '0'))
-			}
+		if c.given != "" {
+			o.Limit, _, _ = pacer.ParseLimit(c.given)
 		}
 		v := h.open(t, path, o)
 		before, _ := v.Status()

@@ -15,11 +15,10 @@ func FuzzDecode(f *testing.F) {
 	s := newState([16]byte{1, 2, 3})
 	add := func(key string) {
 		page := newPage(key, &s, 6, 3)
-		var b [recordSize]byte
 		waiting := putWaiting(&s)
-		granted := s.put(b[:], 8, nil)
-		f.Add(page[:keyAt+KeyMax], b[:], granted, waiting, true)
-		f.Add(page[:keyAt+len(key)], b[:], granted, waiting, false)
+		b, granted := s.put(make([]byte, recordSize), 8, nil)
+		f.Add(page[:keyAt+KeyMax], b, granted, waiting, true)
+		f.Add(page[:keyAt+len(key)], b, granted, waiting, false)
 	}
 	add("key")
 	s.setLimit(5, pacer.Per(3, time.Second).WithBurst(2))
@@ -44,12 +43,13 @@ func FuzzDecode(f *testing.F) {
 	add("key")
 
 	f.Fuzz(func(t *testing.T, head, b, granted, waiting []byte, sum bool) {
-		if sum && len(head) >= keyAt+KeyMax && len(b) >= recordSize {
+		if sum && len(head) >= keyAt+KeyMax && len(b) >= rSchedule {
 			binary.LittleEndian.PutUint32(head[headSumAt:], headerSum(head))
 			seal(granted)
 			binary.LittleEndian.PutUint32(b[rGrantedSum:], checksum(granted))
 			binary.LittleEndian.PutUint64(b[rWaitingSum:], seal(waiting))
-			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:recordSize]))
+			binary.LittleEndian.PutUint32(b[rLen:], uint32(len(b)))
+			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:]))
 		}
 		if key, err := parseHeader(head); err == nil {
 			again := make([]byte, pageSize)
@@ -60,12 +60,11 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		var r record
-		if len(b) < recordSize || r.parseAll(b[:recordSize], granted, waiting) != nil {
+		if len(b) > recordSize || r.parseAll(b, granted, waiting) != nil {
 			return
 		}
-		var again [recordSize]byte
 		w := putWaiting(&r.state)
-		if g := r.put(again[:], r.seq, nil); !bytes.Equal(again[:], b[:recordSize]) || !bytes.Equal(g, granted) || !bytes.Equal(w, waiting) {
+		if again, g := r.put(make([]byte, recordSize), r.seq, nil); !bytes.Equal(again, b) || !bytes.Equal(g, granted) || !bytes.Equal(w, waiting) {
 			t.Errorf("a state is other bytes after it was read")
 		}
 		// Nothing in it makes the machine panic.

@@ -96,7 +96,7 @@ func (f *File) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Rese
 		if err := t.join(); err != nil {
 			return err
 		}
-		if err := t.alg.Limit().CheckCost(int64(n), f.opts.Debt); err != nil {
+		if err := t.alg.CheckCost(int64(n), f.opts.Debt); err != nil {
 			return err
 		}
 		if d < math.MaxInt64 {
@@ -317,11 +317,13 @@ func (r *Reservation) Throttled(ctx context.Context, f pacer.Feedback) (pacer.Co
 	s, random := r.now(), rand.Uint64()
 	var c pacer.Cooldown
 	err := r.f.update(ctx, func(t *tx) error {
-		before := t.alg
+		before, _ := t.alg.Until(0)
+		events := t.alg.Events()
 		if s.phase == granted {
 			c.New = t.alg.Throttled(t.now, s.slot, f, random)
 		}
-		t.write = t.write || t.alg != before // those who wait have later slots, and need not be woken for that
+		until, _ := t.alg.Until(0)
+		t.write = t.write || until != before || t.alg.Events() != events // those who wait have later slots, and need not be woken for that
 		c.Rate = t.alg.Effective(t.now)
 		if at, ok := t.alg.Until(t.now); ok {
 			c.Until, c.Length = r.f.timeOf(at), time.Duration(at-t.now)

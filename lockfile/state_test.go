@@ -310,14 +310,14 @@ func same(s *state, o *oracle, late int64) error {
 // through makes the state bytes, and those a state again.
 func through(s *state, now int64) error {
 	s.bootAt = now
-	var b, again [recordSize]byte
 	waiting := putWaiting(s)
-	granted := s.put(b[:], 7, nil)
+	b, granted := s.put(make([]byte, recordSize), 7, nil)
 	var r record
-	if err := r.parseAll(b[:], granted, waiting); err != nil {
+	if err := r.parseAll(b, granted, waiting); err != nil {
 		return err
 	}
-	if w, g := putWaiting(&r.state), r.put(again[:], 7, nil); again != b || string(g) != string(granted) || string(w) != string(waiting) {
+	w := putWaiting(&r.state)
+	if again, g := r.put(make([]byte, recordSize), 7, nil); string(again) != string(b) || string(g) != string(granted) || string(w) != string(waiting) {
 		return fmt.Errorf("a state is other bytes after it was read")
 	}
 	*s = r.state

@@ -241,13 +241,14 @@ func (t *tx) store() error {
 	if err := t.writeQueue(); err != nil {
 		return err
 	}
-	f.buffer = t.put(f.record[:], t.seq+1, f.buffer[:0])
+	var record []byte
+	record, f.buffer = t.put(f.record[:], t.seq+1, f.buffer[:0])
 	if len(f.buffer) > 0 {
 		if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
 			return err
 		}
 	}
-	if err := f.h.writeAt(f.record[:], recordAt(side)); err != nil {
+	if err := f.h.writeAt(record, recordAt(side)); err != nil {
 		return err
 	}
 	t.inForce = queue{t.ring, t.first, t.waiting}
