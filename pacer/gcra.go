@@ -90,7 +90,7 @@ func (g *GCRA) finish(t, n, at int64) {
 		return
 	}
 	own := g.tat.add(g.limit, -g.limit.burst()).ceil()
-	if at <= max(t, g.since, own) {
+	if at <= max(t, own) {
 		return
 	}
 	// Another limit has had it come later: the bucket has run over meanwhile.

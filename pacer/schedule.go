@@ -317,7 +317,7 @@ func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 		}
 	}
 	step := t
-	for s.adapt.most > 0 && at > s.adapt.boundary() {
+	for s.adapt.most > 0 && at >= s.adapt.boundary() { // at the step itself a window may have room by it
 		step = max(step, s.adapt.boundary())
 		s.next()
 	}
