@@ -193,7 +193,7 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 	}
 	switch to.set.Algorithm {
 	case SlidingWindow:
-		to.ring = &sliding{first: uint64(v[0]), end: uint64(v[1]), total: v[2], begin: v[5]}
+		to.ring = &Ring{first: uint64(v[0]), end: uint64(v[1]), total: v[2], begin: v[5]}
 		k := to.ring.end - to.ring.first
 		if v[6] != 0 || v[2] < 0 || v[0] < 0 || v[1] < v[0] || k > RunsMost || (k == 0) != (v[2] == 0) || v[4] < 0 || v[4] > v[2] ||
 			k == 0 && (v[3]|v[4]|v[5]) != 0 || k == 1 && v[4] != v[2] || k > 0 && (v[4] == 0 || v[5] > v[3]) {

@@ -5,7 +5,7 @@ type meter struct {
 	set   Limit    // as it was set
 	limit Limit    // in force: what is left of it where feedback has cut it
 	gcra  GCRA     // that of a bucket
-	ring  *sliding // that of a sliding window, otherwise nil
+	ring  *Ring // that of a sliding window, otherwise nil
 	win   fixed    // that of a fixed window
 	cal   *calendar
 }
@@ -14,7 +14,7 @@ func newMeter(l Limit) meter {
 	m := meter{set: l, limit: l, cal: newCalendar(l)}
 	switch l.Algorithm {
 	case SlidingWindow:
-		m.ring = &sliding{}
+		m.ring = &Ring{}
 	case FixedWindow:
 	default:
 		m.gcra = NewGCRA(l)

@@ -129,6 +129,45 @@ func (s *Schedule) HasCalendar() bool {
 	return false
 }
 
+// Ring returns what the i-th limit remembers, if it is a sliding window, otherwise nil.
+func (s *Schedule) Ring(i int) *Ring { return s.at(i).ring }
+
+// Recall gives the ring of the i-th limit its runs, where UnmarshalBinary has left the newest only: from known, which was its ring
+// before, and may be nil. Known is no longer to be used. It returns the positions that are missing still.
+func (s *Schedule) Recall(i int, known *Ring) (from, to uint64) {
+	r := s.at(i).ring
+	if r.end-r.first < 2 {
+		return 0, 0
+	}
+	newest := r.newest()
+	from, to = r.first, r.end-1
+	if known != nil && known.first <= r.first && r.first < known.end && known.end <= r.end {
+		from = known.end - 1 // the newest may have got more units since, or have been another one
+		r.runs = known.runs
+		have := known.end - r.first
+		if places := placesFor(r.end - r.first); places > uint64(len(r.runs)) {
+			runs := make([]run, places)
+			for at := r.first; at < r.first+have; at++ {
+				runs[at&(places-1)] = known.run(at)
+			}
+			r.runs = runs
+		}
+		if known.end == r.end {
+			from = to
+		}
+	} else {
+		r.runs = make([]run, placesFor(r.end-r.first))
+	}
+	r.set(r.end-1, newest)
+	return from, to
+}
+
+// Forget has the i-th limit, a sliding window, remember nothing.
+func (s *Schedule) Forget(i int) { s.at(i).ring = &Ring{} }
+
+// Len returns how many limits there are.
+func (s *Schedule) Len() int { return s.count }
+
 // Effective returns the limit in force at now: the one that is set, or a part of it; of several that with the lowest rate.
 func (s *Schedule) Effective(now int64) Limit {
 	if s.adapt.most == 0 {
@@ -548,7 +587,9 @@ func (s *Schedule) Restart(now, at int64, left time.Duration) {
 			m.gcra.Empty(at)
 		case !s.any:
 		case m.ring != nil:
-			m.ring = from.ring
+			m.ring = &Ring{}
+			*m.ring = *from.ring
+			m.ring.Rebase(0) // it is another one
 			m.ring.shift(d)
 		case m.cal != nil && from.win.end > 0: // the calendar goes on
 			m.win = from.win

@@ -21,11 +21,11 @@ type run struct{ at, n int64 }
 // are closer than W/runsMost count as one, as of the last of them: it is never early, and that much late at the most.
 const runsMost = 1 << 14
 
-// A sliding is the state of a sliding window: the runs that lie no further back than W before the newest, in order. Positions
+// A Ring is the state of a sliding window: the runs that lie no further back than W before the newest, in order. Positions
 // count up, and what was granted once is changed only if it is the newest. A grant costs the same however many there are.
 //
 //	slot = max(t, newest, slot of the (N-n+1)-th newest unit + W)
-type sliding struct {
+type Ring struct {
 	first, end uint64 // positions: of the oldest run, and behind the newest
 	total      int64  // units in them
 	begin      int64  // when the first of the units of the newest run was granted
@@ -36,7 +36,7 @@ type sliding struct {
 }
 
 // fork returns a copy. As long as it is used the original must not change; its runs are shared.
-func (s *sliding) fork() *sliding {
+func (s *Ring) fork() *Ring {
 	c := *s
 	c.isCopy, c.split, c.tail = true, s.end, nil
 	if s.isCopy {
@@ -45,7 +45,7 @@ func (s *sliding) fork() *sliding {
 	return &c
 }
 
-func (s *sliding) run(at uint64) run {
+func (s *Ring) run(at uint64) run {
 	if s.isCopy && at >= s.split {
 		return s.tail[at-s.split]
 	}
@@ -53,17 +53,65 @@ func (s *sliding) run(at uint64) run {
 }
 
 // newest returns the newest run; there is one.
-func (s *sliding) newest() run { return s.run(s.end - 1) }
+func (s *Ring) newest() run { return s.run(s.end - 1) }
+
+// Span returns the positions of its runs: that of the oldest, and that behind the newest. Positions count up. A run stays as it is
+// when there is one behind it.
+func (s *Ring) Span() (first, end uint64) { return s.first, s.end }
+
+// Run returns the run at a position: when its units were granted, and how many.
+func (s *Ring) Run(at uint64) (slot, units int64) {
+	r := s.run(at)
+	return r.at, r.n
+}
+
+// Put gives the ring a run back that Recall has found missing. It reports whether that can be one: positions have to be given in
+// order, and slots do not go back.
+func (s *Ring) Put(at uint64, slot, units int64) bool {
+	if at < s.first || at+1 >= s.end || units < 1 || slot > s.newest().at || at > s.first && slot < s.run(at-1).at {
+		return false
+	}
+	s.set(at, run{slot, units})
+	return true
+}
+
+// Sound reports whether the runs have as many units as there are in the window.
+func (s *Ring) Sound() bool {
+	total := int64(0)
+	for at := s.first; at < s.end; at++ {
+		if total += s.run(at).n; total < 0 {
+			return false
+		}
+	}
+	return total == s.total
+}
+
+// Rebase moves the runs to other positions, from base on.
+func (s *Ring) Rebase(base uint64) {
+	runs := make([]run, placesFor(s.end-s.first))
+	for at := s.first; at < s.end; at++ {
+		runs[(base+at-s.first)&uint64(len(runs)-1)] = s.run(at)
+	}
+	s.runs, s.first, s.end = runs, base, base+s.end-s.first
+}
+
+func placesFor(n uint64) uint64 {
+	places := uint64(8)
+	for places < n {
+		places *= 2
+	}
+	return places
+}
 
 // from returns the earliest instant from t on that is no earlier than the newest grant.
-func (s *sliding) from(t int64) int64 {
+func (s *Ring) from(t int64) int64 {
 	if s.end > s.first {
 		return max(t, s.newest().at)
 	}
 	return t
 }
 
-func (s *sliding) slot(t, n, room int64, per time.Duration) int64 {
+func (s *Ring) slot(t, n, room int64, per time.Duration) int64 {
 	if n > room {
 		whole := (n - 1) / room
 		return later(s.slot(t, n-whole*room, room, per), mulDiv(whole, int64(per), 1))
@@ -82,7 +130,7 @@ func (s *sliding) slot(t, n, room int64, per time.Duration) int64 {
 }
 
 // take makes a grant of n units at an instant that is no earlier than their slot, for which they were asked for at t.
-func (s *sliding) take(t, n, at, room int64, per time.Duration) {
+func (s *Ring) take(t, n, at, room int64, per time.Duration) {
 	if n > room {
 		if s.slot(t, n, room, per) == at {
 			s.borrow(t, n, room, per)
@@ -93,7 +141,7 @@ func (s *sliding) take(t, n, at, room int64, per time.Duration) {
 	s.push(at, n, room, per)
 }
 
-func (s *sliding) push(at, n, room int64, per time.Duration) {
+func (s *Ring) push(at, n, room int64, per time.Duration) {
 	for s.first < s.end && later(s.run(s.first).at, int64(per)) <= at {
 		s.drop()
 	}
@@ -109,12 +157,12 @@ func (s *sliding) push(at, n, room int64, per time.Duration) {
 	s.append(run{at, n})
 }
 
-func (s *sliding) drop() {
+func (s *Ring) drop() {
 	s.total -= s.run(s.first).n
 	s.first++
 }
 
-func (s *sliding) set(at uint64, r run) {
+func (s *Ring) set(at uint64, r run) {
 	switch {
 	case !s.isCopy:
 		s.runs[at&uint64(len(s.runs)-1)] = r
@@ -125,14 +173,14 @@ func (s *sliding) set(at uint64, r run) {
 	}
 }
 
-func (s *sliding) append(r run) {
+func (s *Ring) append(r run) {
 	if s.isCopy {
 		s.tail = append(s.tail, r)
 		s.end++
 		return
 	}
 	if n := s.end - s.first; n == uint64(len(s.runs)) {
-		runs := make([]run, max(2*n, 8))
+		runs := make([]run, placesFor(n+1))
 		for at := s.first; at < s.end; at++ {
 			runs[at&uint64(len(runs)-1)] = s.run(at)
 		}
@@ -143,7 +191,7 @@ func (s *sliding) append(r run) {
 }
 
 // borrow makes a grant of more units than there is room for, asked for at t, at its slot.
-func (s *sliding) borrow(t, n, room int64, per time.Duration) {
+func (s *Ring) borrow(t, n, room int64, per time.Duration) {
 	t = s.from(t)
 	var units []run // the first of them, as many as there is room for, each at its slot
 	if free := room - s.total; free > 0 {
@@ -177,7 +225,7 @@ func (s *sliding) borrow(t, n, room int64, per time.Duration) {
 }
 
 // shift moves all of it to another clock.
-func (s *sliding) shift(d int64) {
+func (s *Ring) shift(d int64) {
 	for at := s.first; at < s.end; at++ {
 		r := s.run(at)
 		r.at += d

@@ -92,7 +92,7 @@ func TestDebtOfAWindowIsThatOfItsUnits(t *testing.T) {
 		for range 20 {
 			now += rng.Int64N(1500)
 			n := 1 + rng.Int64N(20)
-			if l.Algorithm == pacer.FixedWindow && n <= l.Events {
+			if window(l) && n <= l.Events {
 				n += l.Events // fewer are not taken one by one, but whole
 			}
 			var units []int64
