@@ -47,7 +47,7 @@ func TestTheStricterLimitHolds(t *testing.T) {
 		switch {
 		case !differs && len(v.warns) > 0, differs && len(v.warns) != 1:
 			t.Errorf("given %q: warnings %v", c.given, v.warns)
-		case differs && (!errors.As(v.warns[0], &conflict) || !conflict.Stored.Equal(before.Limit) || !conflict.Given.Equal(o.Limit) || !conflict.Holds.Equal(s.Limit)):
+		case differs && (!errors.As(v.warns[0], &conflict) || !conflict.Stored.Equal(before.Limits) || !conflict.Given.Equal(pacer.Limits{o.Limit}) || !conflict.Holds.Equal(s.Limits)):
 			t.Errorf("given %q: warning %v", c.given, v.warns[0])
 		}
 		h.pass(10 * minute)

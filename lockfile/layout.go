@@ -17,6 +17,7 @@ import (
 //	4096+512K   ring 1
 //	4096+1024K  grants of A that were not collected
 //	4096+1536K  grants of B
+//	4096+2048K  the runs of the first limit, where it is a sliding window, and of the others, 1536K each
 //
 // An update writes what is not in force, and then the record of the side that is not in force; the record with the higher
 // sequence number is. So who reads finds one whole state or the other, whenever the writer died, and needs no lock to do

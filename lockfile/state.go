@@ -211,7 +211,7 @@ func (s *state) grant(now, n int64) (at int64, ok bool) {
 // enqueue puts one who asks now at the end of the queue. The next ticket must be its own.
 func (s *state) enqueue(now int64, n, owner, pid uint32) (ticket uint64, err error) {
 	if len(s.granted)+len(s.waiting) >= queueMost {
-		return 0, ErrFull
+		return 0, &pacer.FullError{Most: queueMost}
 	}
 	ticket = s.next
 	s.next++
@@ -245,11 +245,14 @@ func (s *state) leave(now int64, p place) bool {
 	return true
 }
 
-// setLimit changes the limit, for those who wait, too. The state has been settled.
-func (s *state) setLimit(now int64, limit pacer.Limit) {
-	s.alg.SetLimit(now, limit)
+// setLimits changes the limits, for those who wait, too. The state has been settled.
+func (s *state) setLimits(now int64, limits pacer.Limits) {
+	s.alg.SetLimits(now, limits)
 	s.limited = true
 }
+
+// setLimit is setLimits for the only one.
+func (s *state) setLimit(now int64, limit pacer.Limit) { s.setLimits(now, pacer.Limits{limit}) }
 
 // reset forgets what was granted, and what the remote has said. The limit goes with it, unless somebody waits for it. A pause
 // stays: a person has ordered it, and is to end it.

@@ -2,11 +2,11 @@ package pacer
 
 // A meter is the state of one limit of a Schedule.
 type meter struct {
-	set   Limit    // as it was set
-	limit Limit    // in force: what is left of it where feedback has cut it
-	gcra  GCRA     // that of a bucket
+	set   Limit // as it was set
+	limit Limit // in force: what is left of it where feedback has cut it
+	gcra  GCRA  // that of a bucket
 	ring  *Ring // that of a sliding window, otherwise nil
-	win   fixed    // that of a fixed window
+	win   fixed // that of a fixed window
 	cal   *calendar
 }
 
@@ -109,10 +109,13 @@ func (m *meter) empty(t, wall int64) {
 func (m *meter) remembered(now, last int64) (runs []run) {
 	switch {
 	case !m.set.Algorithm.isWindow():
+		if !m.gcra.any {
+			return nil
+		}
 		if l := m.gcra.limit; l.Events > 0 && l.Per > 0 && m.gcra.tat.ns >= last {
 			debt := instant{ns: m.gcra.tat.ns - last, num: m.gcra.tat.num}
 			runs = append(runs, run{last, max(1, mulDiv(debt.ceil(), l.Events, int64(l.Per)))})
-		} else if m.gcra.any {
+		} else {
 			runs = append(runs, run{last, 1})
 		}
 	case m.ring != nil:

@@ -105,6 +105,19 @@ func (s *Schedule) Limits() Limits {
 	return limits
 }
 
+// Has reports whether these are its limits, in their order.
+func (s *Schedule) Has(limits Limits) bool {
+	if len(limits) != s.count {
+		return false
+	}
+	for i := range limits {
+		if s.at(i).set != limits[i] {
+			return false
+		}
+	}
+	return true
+}
+
 // Limit returns the limit that is set; of several that with the lowest rate. It is the zero Limit if there is none.
 func (s *Schedule) Limit() Limit {
 	if s.count == 1 {
