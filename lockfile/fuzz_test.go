@@ -41,6 +41,14 @@ func FuzzDecode(f *testing.F) {
 	s.setLimit(21e9, pacer.Limit{})
 	s.retired = true
 	add("key")
+	s.setLimits(22e9, pacer.Limits{
+		sliding(3, time.Second), pacer.Per(2, time.Hour).With(pacer.FixedWindow), pacer.Per(9, 24*time.Hour).Aligned(pacer.AtDay, "Europe/Berlin"),
+		pacer.Per(5, time.Minute).With(pacer.TokenBucket),
+	})
+	add("key")
+	s.alg.SetPaused(22e9, false)
+	s.take(23e9, 1)
+	add("key")
 
 	f.Fuzz(func(t *testing.T, head, b, granted, waiting []byte, sum bool) {
 		if sum && len(head) >= keyAt+KeyMax && len(b) >= rSchedule {

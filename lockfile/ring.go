@@ -23,6 +23,7 @@ func windowAt(limit int) int64 { return pageSize + 4*queueSize + ringSize*int64(
 
 // windows are the rings of the state in force, and what of them is in the file.
 type windows struct {
+	any  bool // otherwise there are none
 	ring [pacer.LimitsMost]*pacer.Ring
 	end  [pacer.LimitsMost]uint64 // the position of the newest run, which is not in the ring
 }
@@ -46,9 +47,12 @@ func parseRun(b []byte, at uint64) (slot, units int64, ok bool) {
 // readWindows reads what the sliding windows remember: what came since we last looked. It reports whether it is intact.
 func (t *tx) readWindows() (intact bool, err error) {
 	f := t.f
+	if !f.windows.any && !t.alg.HasRing() {
+		return true, nil
+	}
 	intact = true
 	known := f.windows
-	f.windows = windows{}
+	f.windows = windows{any: true}
 	for i := range t.alg.Len() {
 		r := t.alg.Ring(i)
 		if r == nil {
@@ -94,7 +98,11 @@ func (f *File) readRuns(r *pacer.Ring, limit int, from, to uint64) (ok bool, err
 // writeWindows writes the runs that are not in the file yet where nothing is in force.
 func (t *tx) writeWindows() error {
 	f := t.f
+	if !f.windows.any && !t.alg.HasRing() {
+		return nil
+	}
 	inForce := f.windows
+	f.windows.any = true
 	for i := range t.alg.Len() {
 		r := t.alg.Ring(i)
 		if r == nil {

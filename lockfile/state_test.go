@@ -336,6 +336,13 @@ func (r *record) parseAll(b, granted, waiting []byte) error {
 	if !sound(b) || r.parse(b) != nil {
 		return errDamaged
 	}
+	for i := range r.alg.Len() {
+		if r := r.alg.Ring(i); r != nil {
+			if first, end := r.Span(); end-first > 1 { // what it remembers is elsewhere
+				return errDamaged
+			}
+		}
+	}
 	gs, err := r.parseGranted(granted)
 	if err != nil {
 		return err

@@ -202,11 +202,13 @@ func (t *tx) readState(page []byte, empty bool) error {
 		t.note("a record is damaged: going on from an empty bucket")
 	}
 	t.state = r.state
-	t.alg.SetWall(f.wall().UnixNano() - t.now)
 	if side < 0 {
 		f.known, f.windows = queue{}, windows{}
 	} else if err := t.readQueue(&r); err != nil {
 		return err
+	}
+	if t.alg.HasCalendar() {
+		t.setWall()
 	}
 	intact, bad := t.readWindows()
 	switch {
@@ -236,6 +238,9 @@ func (t *tx) readState(page []byte, empty bool) error {
 	}
 	return nil
 }
+
+// setWall tells the limits what the wall clock says, for windows of a calendar.
+func (t *tx) setWall() { t.alg.SetWall(t.f.wall().UnixNano() - t.now) }
 
 func (t *tx) note(what string) {
 	t.notes = append(t.notes, &DamageError{Path: t.f.path, What: what})
@@ -321,6 +326,7 @@ func (f *File) history() *history {
 // bucket, and its cooldown goes on.
 func (t *tx) follow(lost *history) {
 	if !t.limited && lost.limits != nil {
+		t.setWall()
 		t.setLimits(t.now, lost.limits)
 	}
 	if lost.any {
@@ -343,6 +349,7 @@ func (t *tx) join() error {
 		if f.limits == nil {
 			return ErrNoLimit
 		}
+		t.setWall()
 		t.setLimits(t.now, f.limits)
 		t.bytes = f.opts.Bytes
 		t.write = true
@@ -360,6 +367,7 @@ func (t *tx) join() error {
 			t.notes = append(t.notes, &ConflictError{Stored: stored, Given: given, Holds: holds})
 		}
 		if !holds.Equal(stored) {
+			t.setWall()
 			t.alg.Restrict(t.now, holds...)
 			t.write, t.moved = true, true
 		}
@@ -386,6 +394,7 @@ func (f *File) SetLimits(ctx context.Context, limits pacer.Limits) error {
 			return ErrUnit
 		}
 		t.bytes = f.opts.Bytes
+		t.setWall()
 		t.setLimits(t.now, limits)
 		t.settle(t.now, f.alive)
 		t.write, t.moved, t.joining = true, true, true

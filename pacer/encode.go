@@ -123,51 +123,52 @@ func (r *reader) next() int64 {
 	return v
 }
 
-// UnmarshalBinary sets the state to what AppendBinary has made of one. Bytes that can't be one are an error, and leave it
-// as it was. Where there are sliding windows that remember more than one run, these have to be given back by Remember.
+// UnmarshalBinary sets the state to what AppendBinary has made of one. Bytes that can't be one are an error, and leave the zero
+// Schedule. Where there are sliding windows that remember more than one run, these have to be given back, see Recall.
 func (s *Schedule) UnmarshalBinary(b []byte) error {
-	if len(b) < scheduleHead {
+	if !s.parse(b) {
+		*s = Schedule{}
 		return errNoGCRA
+	}
+	s.know()
+	return nil
+}
+
+func (s *Schedule) parse(b []byte) bool {
+	if len(b) < scheduleHead {
+		return false
 	}
 	r := reader(b)
 	flags := r.next()
-	to := Schedule{count: int(flags >> countShift)}
-	if flags < 0 || flags&(1<<countShift-1)&^flagsKnown != 0 || to.count > LimitsMost || len(b) != ScheduleSize(to.count) {
-		return errNoGCRA
+	s.count = int(flags >> countShift)
+	if flags < 0 || flags&(1<<countShift-1)&^flagsKnown != 0 || s.count > LimitsMost || len(b) != ScheduleSize(s.count) {
+		return false
 	}
-	to.pending, to.paused, to.any = flags&flagPending != 0, flags&flagPaused != 0, flags&flagAny != 0
-	to.since, to.last, to.wall = r.next(), r.next(), r.next()
-	to.until, to.length, to.event, to.row, to.events = r.next(), r.next(), r.next(), r.next(), uint64(r.next())
-	to.adapt = adaptation{most: r.next(), least: r.next(), start: r.next(), tick: r.next(), step: r.next()}
-	if r.next() != 0 || min(to.until, to.length, to.event, to.row) < 0 || !to.any && to.last != 0 {
-		return errNoGCRA
+	s.pending, s.paused, s.any = flags&flagPending != 0, flags&flagPaused != 0, flags&flagAny != 0
+	s.since, s.last, s.wall = r.next(), r.next(), r.next()
+	s.until, s.length, s.event, s.row, s.events = r.next(), r.next(), r.next(), r.next(), uint64(r.next())
+	s.adapt = adaptation{most: r.next(), least: r.next(), start: r.next(), tick: r.next(), step: r.next()}
+	if r.next() != 0 || min(s.until, s.length, s.event, s.row) < 0 || !s.any && s.last != 0 || s.adapt != (adaptation{}) && !s.adapt.valid() {
+		return false
 	}
-	if to.count > 1 {
-		if cap(s.more) >= to.count-1 {
-			to.more = s.more[:to.count-1]
-		} else {
-			to.more = make([]meter, to.count-1)
+	s.more = nil
+	if s.count > 1 {
+		s.more = make([]meter, s.count-1)
+	}
+	for i := range s.count {
+		if !s.at(i).parse(&r, s) {
+			return false
 		}
 	}
-	for i := range to.count {
-		if !to.at(i).parse(&r, &to) {
-			return errNoGCRA
-		}
-	}
-	if to.adapt != (adaptation{}) && (!to.adaptable() || !to.adapt.valid()) {
-		return errNoGCRA
-	}
-	to.know()
-	*s = to
-	return nil
+	return s.adapt.most == 0 || s.adaptable()
 }
 
 // parse reads a meter, and reports whether it can be one of s.
 func (m *meter) parse(r *reader, s *Schedule) bool {
-	var to meter
-	to.set = Limit{Events: r.next(), Per: time.Duration(r.next()), Burst: r.next()}
+	*m = meter{}
+	m.set = Limit{Events: r.next(), Per: time.Duration(r.next()), Burst: r.next()}
 	tag := r.next()
-	to.set.Algorithm, to.set.Align = Algorithm(tag), Align(tag>>8)
+	m.set.Algorithm, m.set.Align = Algorithm(tag), Align(tag>>8)
 	zone := (*r)[:zoneMost]
 	*r = (*r)[zoneMost:]
 	n := 0
@@ -178,40 +179,40 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 		return false
 	}
 	if n > 0 {
-		to.set.Zone = string(zone[:n])
+		m.set.Zone = string(zone[:n])
 	}
-	if to.set.Validate() != nil {
+	if m.set.Validate() != nil {
 		return false
 	}
 	var v [7]int64
 	for i := range v {
 		v[i] = r.next()
 	}
-	to.limit = to.set
+	m.limit = m.set
 	if s.adapt.most > 0 {
-		to.limit = to.set.scaled(s.adapt.now())
+		m.limit = m.set.scaled(s.adapt.now())
 	}
-	switch to.set.Algorithm {
+	switch m.set.Algorithm {
 	case SlidingWindow:
-		to.ring = &Ring{first: uint64(v[0]), end: uint64(v[1]), total: v[2], begin: v[5]}
-		k := to.ring.end - to.ring.first
+		m.ring = &Ring{first: uint64(v[0]), end: uint64(v[1]), total: v[2], begin: v[5]}
+		k := m.ring.end - m.ring.first
 		if v[6] != 0 || v[2] < 0 || v[0] < 0 || v[1] < v[0] || k > RunsMost || (k == 0) != (v[2] == 0) || v[4] < 0 || v[4] > v[2] ||
 			k == 0 && (v[3]|v[4]|v[5]) != 0 || k == 1 && v[4] != v[2] || k > 0 && (v[4] == 0 || v[5] > v[3]) {
 			return false
 		}
 		if k > 0 {
-			to.ring.runs = make([]run, 1, 8)
-			to.ring.runs[0] = run{v[3], v[4]} // the newest: of a ring with one place every position is it
+			m.ring.runs = make([]run, 1, 8)
+			m.ring.runs[0] = run{v[3], v[4]} // the newest: of a ring with one place every position is it
 		}
 	case FixedWindow:
-		to.cal = newCalendar(to.set)
-		to.win = fixed{start: v[0], end: v[1], count: v[2], wall: v[3]}
+		m.cal = newCalendar(m.set)
+		m.win = fixed{start: v[0], end: v[1], count: v[2], wall: v[3]}
 		if v[2] < 0 || v[4]|v[5]|v[6] != 0 || v[1] < v[0] {
 			return false
 		}
 	default:
-		g := &to.gcra
-		g.limit = to.limit.bucket()
+		g := &m.gcra
+		g.limit = m.limit.bucket()
 		g.tat, g.debt = instant{v[0], v[1]}, instant{v[2], v[3]}
 		g.old = Limit{Events: v[4], Per: time.Duration(v[5]), Burst: v[6]}
 		g.since, g.last, g.any = s.since, s.last, s.any
@@ -219,7 +220,6 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 			return false
 		}
 	}
-	*m = to
 	return true
 }
 

@@ -145,6 +145,16 @@ func (s *Schedule) HasCalendar() bool {
 // Ring returns what the i-th limit remembers, if it is a sliding window, otherwise nil.
 func (s *Schedule) Ring(i int) *Ring { return s.at(i).ring }
 
+// HasRing reports whether a limit is a sliding window.
+func (s *Schedule) HasRing() bool {
+	for i := range s.count {
+		if s.at(i).ring != nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Recall gives the ring of the i-th limit its runs, where UnmarshalBinary has left the newest only: from known, which was its ring
 // before, and may be nil. Known is no longer to be used. It returns the positions that are missing still.
 func (s *Schedule) Recall(i int, known *Ring) (from, to uint64) {
