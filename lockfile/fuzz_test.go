@@ -42,7 +42,7 @@ func FuzzDecode(f *testing.F) {
 	s.retired = true
 	add("key")
 	s.setLimits(22e9, pacer.Limits{
-		sliding(3, time.Second), pacer.Per(2, time.Hour).With(pacer.FixedWindow), pacer.Per(9, 24*time.Hour).Aligned(pacer.AtDay, "Europe/Berlin"),
+		pacer.Per(3, time.Second).With(pacer.SlidingWindow), pacer.Per(2, time.Hour).With(pacer.FixedWindow), pacer.Per(9, 24*time.Hour).Aligned(pacer.AtDay, "Europe/Berlin"),
 		pacer.Per(5, time.Minute).With(pacer.TokenBucket),
 	})
 	add("key")

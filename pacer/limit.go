@@ -324,7 +324,7 @@ type FullError struct{ Most int }
 func (e *FullError) Error() string { return fmt.Sprintf("%v: %d wait", ErrFull, e.Most) }
 
 // Is reports whether target is ErrFull.
-func (e *FullError) Is(target error) bool { return target == ErrFull }
+func (*FullError) Is(target error) bool { return target == ErrFull }
 
 // ErrClosed is returned to those who ask, or still wait, when a Pacer has been stopped.
 var ErrClosed = errors.New("pacer is closed")

@@ -80,8 +80,8 @@ func (j *judge) wait(t int64, over bool) {
 // earliest returns the first instant from t on at which n units may be granted by limit i, if nothing else happens.
 func (j *judge) earliest(i int, t, n int64) int64 {
 	l, e := j.limits[i], &j.state[i]
-	switch {
-	case l.Algorithm == pacer.SlidingWindow:
+	switch l.Algorithm {
+	case pacer.SlidingWindow:
 		for { // nothing but the passing of a unit can help
 			in := e.in(t - int64(l.Per))
 			over := int64(len(in)) + n - j.room(i)
@@ -90,7 +90,7 @@ func (j *judge) earliest(i int, t, n int64) int64 {
 			}
 			t = in[over-1] + int64(l.Per)
 		}
-	case l.Algorithm == pacer.FixedWindow:
+	case pacer.FixedWindow:
 		if end := e.opened + int64(l.Per); e.opened >= 0 && t < end && e.count+n > j.room(i) {
 			return end
 		}
@@ -118,12 +118,12 @@ func (e *evidence) in(t int64) []int64 {
 func (j *judge) grant(t, n int64, own []int64) {
 	for i, l := range j.limits {
 		e := &j.state[i]
-		switch {
-		case l.Algorithm == pacer.SlidingWindow:
+		switch l.Algorithm {
+		case pacer.SlidingWindow:
 			for range n {
 				e.units = append(e.units, t)
 			}
-		case l.Algorithm == pacer.FixedWindow:
+		case pacer.FixedWindow:
 			if e.opened < 0 || t >= e.opened+int64(l.Per) {
 				e.opened, e.count = t, 0
 			}
@@ -153,7 +153,6 @@ func (j *judge) set(limits pacer.Limits) {
 type world struct {
 	*judge
 	now     int64
-	turn    int64 // when the first of the queue came to the front
 	queue   []*ask
 	asks    []*ask
 	until   int64
@@ -269,7 +268,7 @@ func combination(t *testing.T, seed uint64) {
 	var rs []*pacer.Reservation
 	slowest := limits.Slowest()
 	step := int64(slowest.Per) / slowest.Events
-	late, changes := int64(0), int64(0)
+	changes := int64(0)
 	ratio := func(ls pacer.Limits) (slow, fast int64) {
 		fast = 1 << 62
 		for _, l := range ls {
@@ -339,7 +338,7 @@ func combination(t *testing.T, seed uint64) {
 	for i, r := range rs {
 		said[i] = r.Slot()
 	}
-	late = changes * (slow*100/fast + 1)
+	late := changes * (slow*100/fast + 1)
 	o.advance(o.now + int64(time.Hour))
 	time.Sleep(time.Hour)
 	for i, r := range rs {

@@ -1,7 +1,6 @@
 package pacer
 
 import (
-	"math"
 	"time"
 )
 
@@ -301,6 +300,3 @@ func (w *fixed) take(t, n, at int64, f *frame) {
 	}
 	*w = next
 }
-
-// none is the end of time, which is when nothing comes any more.
-const none = math.MaxInt64

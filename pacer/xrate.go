@@ -108,9 +108,9 @@ func (x *xrate) Usage(now int64) []Usage {
 	return []Usage{u}
 }
 
-func (x *xrate) SetWall(int64) {}
+func (*xrate) SetWall(int64) {}
 
-func (x *xrate) HasCalendar() bool { return false }
+func (*xrate) HasCalendar() bool { return false }
 
 func (x *xrate) Throttled(now, slot int64, f Feedback, random uint64) (isNew bool) {
 	return x.throttled(now, slot, f, random)

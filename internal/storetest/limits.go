@@ -19,8 +19,7 @@ func keeping(t *testing.T, f Factory, debt bool, limits ...pacer.Limit) func() L
 	}
 	setAll(t, first, limits...)
 	return func() LimitsClient {
-		c, _ := open().(LimitsClient) //nolint:errcheck // as the first is one, all are
-		return c
+		return open().(LimitsClient) //nolint:forcetypeassert // as the first is one, all are
 	}
 }
 
