@@ -20,7 +20,7 @@ func answers() section {
 		name:  "answers",
 		title: "Answers of the remote",
 		about: "500 calls of `curl -sf` by 4 processes with `--rate 40/s --key k --preset curl --adaptive`, to a server that lets 20 a second\n" +
-			"through, and 40 from 15 s on. Above that it answers 429 with Retry-After: 1. One round.",
+			"through, and 40 from 10 s on. Above that it answers 429 with Retry-After: 1. One round.",
 		measure: func(b *bench) ([]row, error) {
 			if b.missing["curl"] {
 				return nil, nil
@@ -41,7 +41,7 @@ func (b *bench) calls(processes, calls int) ([]row, error) {
 		return nil, err
 	}
 	defer stop()
-	raised := time.AfterFunc(15*time.Second, func() { s.SetRate(40) })
+	raised := time.AfterFunc(10*time.Second, func() { s.SetRate(40) })
 	defer raised.Stop()
 	state := filepath.Join(b.dir, "answers")
 	each := calls / processes

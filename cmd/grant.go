@@ -39,6 +39,7 @@ type grant struct {
 	Granted bool
 	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
+	Paused  bool // whether it is not, as the key is paused
 	r       *lockfile.Reservation
 }
 
@@ -122,7 +123,7 @@ func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) 
 	var late *lockfile.LateError
 	switch {
 	case errors.As(err, &late):
-		return grant{Slot: late.Slot, Retry: late.Wait}, nil
+		return grant{Slot: late.Slot, Retry: late.Wait, Paused: late.Paused}, nil
 	case errors.Is(err, errTooLong):
 		return grant{Retry: -1, Locked: true}, nil
 	}
@@ -143,6 +144,8 @@ var errTooLong = errors.New("the slot was moved away")
 func (o *grantOptions) refused(g grant, std streams) error {
 	when := "there is no slot: the limit allows no events"
 	switch {
+	case g.Paused:
+		when = "it is paused (throttle set " + o.pace.flags() + " --resume)"
 	case g.Locked:
 		when = "the lock of its state was not free: is a process stopped that holds it?"
 	case !g.Slot.IsZero():

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -67,6 +68,9 @@ type pace struct {
 	key   string
 	// now returns how the limit stands.
 	now func() limitState
+	// next is the slot that is waited for, where tracks is set; zero for none.
+	next   atomic.Pointer[time.Time]
+	tracks bool
 	// feeds, when set, is told of attempts that the remote has throttled, and what came of it.
 	feeds func(a *batch.Attempt, c pacer.Cooldown)
 	// feedback is what becomes of the limit then.
@@ -178,13 +182,28 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 		close: func() {},
 	}
 	own.wait = func(ctx context.Context) (batch.Grant, error) {
-		if own.feeds == nil {
+		if own.feeds == nil && !own.tracks {
 			return nil, p.Wait(ctx)
 		}
-		r, err := p.Grant(ctx, 1)
-		return ownGrant{own, r}, err
+		r, err := p.Reserve()
+		if err != nil {
+			return nil, err
+		}
+		return ownGrant{own, r}, own.track(ctx, r)
 	}
 	return own, nil
+}
+
+// track waits for a reservation, and keeps its slot meanwhile for those who want to know when that is.
+func (p *pace) track(ctx context.Context, r interface {
+	Slot() time.Time
+	Wait(ctx context.Context) error
+},
+) error {
+	slot := r.Slot()
+	p.next.Store(&slot)
+	defer p.next.Store(nil)
+	return r.Wait(ctx)
 }
 
 // An ownGrant is a grant of a limit of our own.
@@ -266,11 +285,14 @@ func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, 
 		close:  func() { _ = f.Close() }, // what it holds is given back by our end too
 	}
 	shared.wait = func(ctx context.Context) (batch.Grant, error) {
-		if shared.feeds == nil {
+		if shared.feeds == nil && !shared.tracks {
 			return nil, f.Wait(ctx)
 		}
-		r, err := f.Grant(ctx, 1)
-		return sharedGrant{shared, r}, err
+		r, err := f.Reserve(ctx, 1)
+		if err != nil {
+			return nil, err
+		}
+		return sharedGrant{shared, r}, shared.track(ctx, r)
 	}
 	return shared, nil
 }

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/job"
@@ -46,8 +47,10 @@ func (s *session) run(ctx context.Context) error {
 		count(s.sig.ctx, s.in.inputs, s.std, s.in.delim, s.in.each, s.tally.SetTotal)
 	}
 	s.jobs = s.o.howMany(s.pace, s.std)
+	mode := s.o.progress.mode(s.std, s.mode, s.in.inputs)
+	s.pace.tracks = mode != progress.Off
 	screen := progress.Show(s.std.out, s.std.err, progress.Options{
-		Mode:  s.o.progress.mode(s.std, s.mode, s.in.inputs),
+		Mode:  mode,
 		State: s.state,
 		Every: progressEvery,
 		Env:   os.Getenv,
@@ -89,8 +92,12 @@ func (s *session) run(ctx context.Context) error {
 // state is what progress shows.
 func (s *session) state() progress.State {
 	limit := s.pace.now()
+	var next time.Time
+	if slot := s.pace.next.Load(); slot != nil {
+		next = *slot
+	}
 	return progress.State{
-		Snapshot: s.tally.Snapshot(), Wanted: limit.set, Effective: limit.effective, Cooldown: limit.cooldown,
+		Snapshot: s.tally.Snapshot(), Wanted: limit.set, Effective: limit.effective, Next: next, Cooldown: limit.cooldown,
 		Paused: limit.paused || s.pauser.paused() != nil, Jobs: s.jobs,
 	}
 }

@@ -639,6 +639,17 @@ func TestDiskFull(t *testing.T) {
 		t.Error("one that waits can't leave a full disk")
 	}
 	u.refuses(minute)
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	rs := []*Reservation{u.reserve(), u.reserve()}
+	fill(t, ballast)
+	h.pass(2 * minute)
+	for _, r := range rs { // the second one's grant is kept until it is collected
+		if err := r.Wait(t.Context()); err != nil {
+			t.Errorf("a grant on a full disk: %v", err)
+		}
+	}
 }
 
 func TestNoPermission(t *testing.T) {

@@ -96,7 +96,7 @@ type File struct {
 	page     [pageSize]byte
 	entries  []entry // the room that known is in, as a rule
 	buffer   []byte
-	record   [recordSize]byte
+	record   [recordRoom]byte
 	tx       tx
 	done     chan struct{} // closed by Close
 }
@@ -265,7 +265,7 @@ func newPage(key string, st *state, seq uint64, wake uint32) []byte {
 	empty := *st
 	empty.granted, empty.waiting = nil, nil
 	for side := range 2 {
-		empty.put(page[recordAt(side):][:recordSize], seq+uint64(side), nil)
+		empty.put(page[recordAt(side):][:recordRoom], seq+uint64(side), nil)
 	}
 	return page
 }

@@ -16,7 +16,7 @@ func FuzzDecode(f *testing.F) {
 	add := func(key string) {
 		page := newPage(key, &s, 6, 3)
 		waiting := putWaiting(&s)
-		b, granted := s.put(make([]byte, recordSize), 8, nil)
+		b, granted := s.put(make([]byte, recordRoom), 8, nil)
 		f.Add(page[:keyAt+KeyMax], b, granted, waiting, true)
 		f.Add(page[:keyAt+len(key)], b, granted, waiting, false)
 	}
@@ -68,11 +68,11 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		var r record
-		if len(b) > recordSize || r.parseAll(b, granted, waiting) != nil {
+		if len(b) > recordRoom || r.parseAll(b, granted, waiting) != nil {
 			return
 		}
 		w := putWaiting(&r.state)
-		if again, g := r.put(make([]byte, recordSize), r.seq, nil); !bytes.Equal(again, b) || !bytes.Equal(g, granted) || !bytes.Equal(w, waiting) {
+		if again, g := r.put(make([]byte, recordRoom), r.seq, nil); !bytes.Equal(again, b) || !bytes.Equal(g, granted) || !bytes.Equal(w, waiting) {
 			t.Errorf("a state is other bytes after it was read")
 		}
 		// Nothing in it makes the machine panic.

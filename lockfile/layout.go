@@ -11,11 +11,11 @@ import (
 // The layout of a state file, version 2. Numbers are little-endian.
 //
 //	0           header: magic, version, wake counter, checksum, key
-//	1536        record A
-//	2816        record B
+//	1536        record A, and its grants that were not collected
+//	2816        record B, and its grants
 //	4096        ring 0, of those who wait
 //	4096+512K   ring 1
-//	4096+1024K  grants of A that were not collected
+//	4096+1024K  grants of A, where there are too many
 //	4096+1536K  grants of B
 //	4096+2048K  the runs of the first limit, where it is a sliding window, and of the others, 1536K each
 //
@@ -37,7 +37,7 @@ const (
 	keyAt     = 24
 
 	pageSize   = 4096
-	recordSize = 1280 // at the most: what is used of it depends on how many limits there are
+	recordRoom = 1280 // for a record, and behind it, in the same page, for grants: they are there to write even if the disk is full
 	entrySize  = 32
 	queueSize  = queueMost * entrySize
 
@@ -45,7 +45,10 @@ const (
 	KeyMax = 1024
 )
 
-func recordAt(side int) int64 { return 1536 + recordSize*int64(side) }
+func recordAt(side int) int64 { return 1536 + recordRoom*int64(side) }
+
+// grantsMost returns how many grants there is room for behind a record of so many bytes.
+func grantsMost(size int) int { return (recordRoom - size) / entrySize }
 
 func ringAt(ring int) int64 { return pageSize + queueSize*int64(ring) }
 
@@ -99,7 +102,8 @@ func parseHeader(page []byte) (key string, err error) {
 // A record is a state with what it takes to find the one in force.
 type record struct {
 	state
-	seq uint64
+	seq  uint64
+	size int // in bytes
 
 	granted, waiting uint32 // how many entries there are
 	grantedSum       uint32
@@ -150,7 +154,7 @@ func parseEntries(entries []entry, b []byte) ([]entry, error) {
 	return entries, nil
 }
 
-// put writes the state as a record to b, which has room for recordSize bytes, and returns what is used of it, and the grants
+// put writes the state as a record to b, which has room for recordRoom bytes, and returns what is used of it, and the grants
 // that were not collected appended to granted. Those who wait have their checksums.
 func (s *state) put(b []byte, seq uint64, granted []byte) (record, entries []byte) {
 	from := len(granted)
@@ -210,7 +214,7 @@ func (r *record) parse(b []byte) error {
 		return errDamaged
 	}
 	*r = record{
-		seq: binary.LittleEndian.Uint64(b[rSeq:]), granted: granted, waiting: waiting,
+		seq: binary.LittleEndian.Uint64(b[rSeq:]), size: len(b), granted: granted, waiting: waiting,
 		grantedSum: binary.LittleEndian.Uint32(b[rGrantedSum:]), waitingSum: binary.LittleEndian.Uint64(b[rWaitingSum:]),
 	}
 	if r.alg.UnmarshalBinary(b[rSchedule:]) != nil {
@@ -292,7 +296,7 @@ func recordIn(page []byte, side int) []byte {
 		return nil
 	}
 	n := binary.LittleEndian.Uint32(b[rLen:])
-	if n < rSchedule || n > recordSize || int(n) > len(b) {
+	if n < rSchedule || n > recordRoom || int(n) > len(b) {
 		return nil
 	}
 	return b[:n]

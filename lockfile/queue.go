@@ -15,9 +15,13 @@ func (q *queue) end() uint64 { return q.first + uint64(len(q.entries)) }
 // readQueue reads the entries of a record: the grants, and of those who wait the ones that came since we last looked.
 func (t *tx) readQueue(r *record) error {
 	f := t.f
-	b, err := f.readBytes(int(r.granted)*entrySize, grantedAt(t.side))
-	if err != nil {
-		return err
+	most := grantsMost(r.size)
+	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.granted), most)*entrySize]
+	if int(r.granted) > most {
+		var err error
+		if b, err = f.readBytes(int(r.granted)*entrySize, grantedAt(t.side)); err != nil {
+			return err
+		}
 	}
 	granted, bad := r.parseGranted(b)
 	known := f.known

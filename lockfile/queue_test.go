@@ -88,3 +88,31 @@ func TestLeavingWhileTheLockIsHeld(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Grants that nobody has collected are kept, however many there are.
+func TestGrantsAreKeptUntilTheyAreCollected(t *testing.T) {
+	most := grantsMost(rSchedule + pacer.ScheduleSize(1))
+	for _, n := range []int{1, most, most + 1, 500} {
+		h := newHost()
+		u := h.open(t, statePath(t), Options{Limit: pacer.Every(time.Second)})
+		u.grants()
+		start := h.now
+		var rs []*Reservation
+		for range n + 2 {
+			rs = append(rs, u.reserve())
+		}
+		h.pass(time.Duration(n+1) * time.Second)
+		if err := rs[0].Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s, err := u.Status(); err != nil || s.Damage != "" || len(s.Waiting) != 1 || s.Grants != uint64(n)+2 {
+			t.Errorf("%d: %d wait, %d grants, %v, %v", n, len(s.Waiting), s.Grants, s.Damage, err)
+		}
+		for i, r := range rs[:n+1] {
+			if err := r.Wait(t.Context()); err != nil || r.SinceBoot() != start+time.Duration(i+1)*time.Second {
+				t.Fatalf("%d: grant %d at %v, %v", n, i, r.SinceBoot()-start, err)
+			}
+		}
+		u.warned()
+	}
+}

@@ -311,13 +311,13 @@ func same(s *state, o *oracle, late int64) error {
 func through(s *state, now int64) error {
 	s.bootAt = now
 	waiting := putWaiting(s)
-	b, granted := s.put(make([]byte, recordSize), 7, nil)
+	b, granted := s.put(make([]byte, recordRoom), 7, nil)
 	var r record
 	if err := r.parseAll(b, granted, waiting); err != nil {
 		return err
 	}
 	w := putWaiting(&r.state)
-	if again, g := r.put(make([]byte, recordSize), 7, nil); string(again) != string(b) || string(g) != string(granted) || string(w) != string(waiting) {
+	if again, g := r.put(make([]byte, recordRoom), 7, nil); string(again) != string(b) || string(g) != string(granted) || string(w) != string(waiting) {
 		return fmt.Errorf("a state is other bytes after it was read")
 	}
 	*s = r.state

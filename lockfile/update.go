@@ -265,10 +265,10 @@ func (t *tx) store() error {
 	}
 	var record []byte
 	record, f.buffer = t.put(f.record[:], t.seq+1, f.buffer[:0])
-	if len(f.buffer) > 0 {
-		if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
-			return err
-		}
+	if len(t.granted) <= grantsMost(len(record)) {
+		record = append(record, f.buffer...)
+	} else if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
+		return err
 	}
 	if err := f.h.writeAt(record, recordAt(side)); err != nil {
 		return err

@@ -125,7 +125,7 @@ func later(a, b int64) int64 {
 //	w0     after an event: 0.7*w, but no less than 1/100
 //	Wmax   the rate at which the remote had enough: w before the event. Where that has not reached the Wmax of the event before,
 //	       w*(1+0.7)/2, so that others get room sooner (fast convergence)
-//	K      how long it takes to be back at Wmax: 10 s, or the time of 20 grants at Wmax where that is longer
+//	K      how long it takes to be back at Wmax: 5 s, or the time of 20 grants at Wmax where that is longer
 //	t      the time since the end of the cooldown; while there is one it stands still
 //	w(t) = Wmax + (Wmax-w0) * ((t-K)/K)^3
 //
@@ -148,7 +148,7 @@ const (
 	whole      = 10_000 // w = 1
 	floor      = whole / 100
 	steps      = 16 // of K
-	leastK     = 10 * time.Second
+	leastK     = 5 * time.Second
 	grantsOfK  = 20
 	mostTick   = 1 << 52 // some 50 days: no step is past the end of time
 	mostSteps  = 1 << 10 // from the floor it takes fewer

@@ -196,7 +196,7 @@ func TestACutRateRecovers(t *testing.T) {
 				}
 			}
 			before = now
-			time.Sleep(10 * s / 16)
+			time.Sleep(5 * s / 16)
 		}
 	})
 }
@@ -220,11 +220,11 @@ func TestSlotsOverTheStepsOfARecovery(t *testing.T) {
 		n := 0
 		for tick := range 16 { // so many units came in by the end of a step as its rate says
 			came := n
-			for slots[came] < time.Duration(tick+1)*10*s/16 {
+			for slots[came] < time.Duration(tick+1)*5*s/16 {
 				came++
 			}
 			d := 16 - tick
-			want := 62.5 * (1 - 0.3*float64(d*d*d)/4096)
+			want := 31.25 * (1 - 0.3*float64(d*d*d)/4096)
 			if got := float64(came - n); got < want-2 || got > want+1 {
 				t.Errorf("%v grants in step %d, want %v", got, tick, want)
 			}

@@ -217,7 +217,7 @@ func (o *world) event() int64 {
 	most = max(most, least*17/14)
 	o.most, o.w = most, least
 	slowest := o.limits.Slowest()
-	k := max(int64(10*time.Second), 20*int64(slowest.Per)*10_000/(slowest.Events*most))
+	k := max(int64(5*time.Second), 20*int64(slowest.Per)*10_000/(slowest.Events*most))
 	o.changes = nil
 	for j := int64(1); ; j++ {
 		part := big.NewRat((j-16)*(j-16)*(j-16), 16*16*16)

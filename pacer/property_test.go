@@ -86,7 +86,7 @@ func (o *oracle) event() int64 {
 	most = max(most, least*17/14)
 	o.most = most
 	o.cut(least)
-	k := max(int64(10*time.Second), 20*int64(o.set.Per)*10_000/(o.set.Events*most))
+	k := max(int64(5*time.Second), 20*int64(o.set.Per)*10_000/(o.set.Events*most))
 	o.changes = nil
 	for j := int64(1); o.w < 10_000; j++ {
 		part := big.NewRat((j-16)*(j-16)*(j-16), 16*16*16)

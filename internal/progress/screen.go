@@ -40,6 +40,7 @@ type Options struct {
 type Terminal struct {
 	Size   func() (width, height int) // 0 where it is not known
 	Stdout bool                       // whether stdout goes there too
+	Piped  bool                       // whether stdout is a pipe to one who writes there
 }
 
 // A Screen shows progress on stderr, and shares it with what else is written there.
@@ -67,6 +68,7 @@ type Screen struct {
 	cursor  cursor
 	wrapped bool      // whether the cursor has been moved to the next row, at which an unfinished line goes on
 	written time.Time // when output came last
+	piped   time.Time // when some of it went to one who writes to the terminal
 	painted time.Time // when the bar was put back last, after it
 	buf     []byte
 }
@@ -94,6 +96,9 @@ const (
 	apart = time.Millisecond
 	// unsettled is for how long nothing is drawn in the midst of a character, or of a sequence, whose end has not come.
 	unsettled = time.Second
+	// passing is how long one who reads our stdout from a pipe is given to write what it makes of it to the terminal. Until
+	// then nothing is drawn there.
+	passing = 30 * time.Millisecond
 	// closing is for how long Close waits for a terminal that takes nothing.
 	closing = time.Second
 	// keepBuffer is the size from which on a buffer is not kept.
@@ -109,20 +114,27 @@ func Show(stdout, stderr io.Writer, o Options) *Screen {
 		s.tasks.Go(s.lines)
 	case Bar:
 		s.color = o.Env("NO_COLOR") == ""
-		var out, same bool
+		var out, same, piped bool
 		if t := o.Terminal; t != nil {
 			s.look = func() view {
 				width, height := t.Size()
 				return view{width: width, height: height}
 			}
-			out, same = t.Stdout, t.Stdout
+			out, same, piped = t.Stdout, t.Stdout, t.Piped
 		} else {
 			out, same = s.open()
 		}
 		s.view = s.looked()
 		s.stderr = &writer{s, stderr, true}
-		if out {
+		switch {
+		case out:
 			s.stdout = &writer{s, stdout, same}
+		case piped:
+			s.stdout = &passer{screen: s, file: stdout, shares: func() bool { return true }}
+		default:
+			if p, ok := stdout.(*os.File); ok && isPipe(p) {
+				s.stdout = &passer{screen: s, file: stdout, shares: sync.OnceValue(func() bool { return writesTo(p, stderr) })}
+			}
 		}
 		s.tasks.Go(s.redraw)
 	}
@@ -147,7 +159,39 @@ func (s *Screen) open() (out, same bool) {
 	return true, err == nil && err2 == nil && os.SameFile(a, b)
 }
 
-// Stdout returns what is to be written to in the place of stdout: stdout itself, unless it is a terminal with a bar.
+// A passer writes to a pipe. Where its other end is read by one who writes to the terminal, as in "| cat", the bar is taken
+// away before.
+type passer struct {
+	screen *Screen
+	file   io.Writer
+	shares func() bool
+}
+
+// Write writes p, of which the other one makes something like it.
+func (w *passer) Write(p []byte) (int, error) {
+	s := w.screen
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || len(p) == 0 || !w.shares() {
+		return w.file.Write(p)
+	}
+	if v := s.looked(); v != s.view && s.bar != "" {
+		s.render(v)
+	}
+	at := s.unwrap(p)
+	buf := s.erase(s.buf[:0])
+	if at >= 0 { // what is before that only changes the looks
+		buf = s.up(buf)
+	}
+	s.send(buf)
+	n, err := w.file.Write(p)
+	s.cursor.write(p, s.view.width)
+	s.piped = time.Now()
+	return n, err
+}
+
+// Stdout returns what is to be written to in the place of stdout: stdout itself, unless it is a terminal with a bar, or a
+// pipe.
 func (s *Screen) Stdout() io.Writer { return s.stdout }
 
 // Stderr returns what is to be written to in the place of stderr: stderr itself, unless it is a terminal with a bar.
@@ -226,6 +270,9 @@ func (s *Screen) draw(state State) {
 	s.state = state
 	s.render(s.looked())
 	if s.shown != nowhere && s.bar == before && s.view == view {
+		return
+	}
+	if time.Since(s.piped) < passing {
 		return
 	}
 	if s.cursor.settled() || time.Since(s.written) >= unsettled {
@@ -378,7 +425,7 @@ func (w *writer) writeApart(p []byte, at int) (int, error) {
 
 // putBack adds to buf what draws the bar after output, unless it is better left to redraw.
 func (s *Screen) putBack(buf []byte) []byte {
-	if !s.cursor.settled() || s.written.Sub(s.painted) < apart {
+	if s.written.Sub(s.piped) < passing || !s.cursor.settled() || s.written.Sub(s.painted) < apart {
 		return buf
 	}
 	s.painted = s.written
@@ -407,4 +454,10 @@ func (s *Screen) unwrap(p []byte) int {
 func (s *Screen) up(buf []byte) []byte {
 	buf = append(buf, "\x1b[A\x1b["...)
 	return append(strconv.AppendInt(buf, int64(s.view.width), 10), 'G')
+}
+
+// isPipe reports whether a file is a pipe.
+func isPipe(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }

@@ -1,0 +1,4 @@
+package progress
+
+// WritesTo is for tests.
+var WritesTo = writesTo
