@@ -84,6 +84,10 @@ func (c client) SetLimit(limit pacer.Limit) error {
 	return c.File.SetLimit(context.Background(), limit)
 }
 
+func (c client) SetLimits(limits pacer.Limits) error {
+	return c.File.SetLimits(context.Background(), limits)
+}
+
 func (r reservation) Throttled(f pacer.Feedback) (pacer.Cooldown, error) {
 	return r.Reservation.Throttled(context.Background(), f)
 }
@@ -101,7 +105,10 @@ func (c client) Effective() (pacer.Limit, error) {
 	return s.Effective, err
 }
 
-var _ storetest.FeedbackClient = client{}
+var (
+	_ storetest.FeedbackClient = client{}
+	_ storetest.LimitsClient   = client{}
+)
 
 // Die closes the file behind the back of its owner, as the kernel does.
 func (c client) Die() {

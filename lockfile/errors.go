@@ -20,8 +20,8 @@ var (
 	ErrNoLimit = errors.New("no limit is stored, and none was given")
 	// ErrUnit says that the limit given counts bytes and the one stored something else, or the other way round.
 	ErrUnit = errors.New("one counts bytes, and the other does not")
-	// ErrFull says that there is no room for one more to wait.
-	ErrFull = fmt.Errorf("the queue is full: %d wait", queueMost)
+	// ErrFull is what a *pacer.FullError is: as many wait as may, or as there is room for.
+	ErrFull = pacer.ErrFull
 	// ErrClosed says that the File was closed, or the reservation cancelled.
 	ErrClosed = errors.New("state file is closed")
 	// ErrUnsupported says that this system has no way to share a state file. It is an errors.ErrUnsupported.
@@ -45,10 +45,10 @@ func (e *LateError) Error() string {
 	return fmt.Sprintf("the slot is %v away", e.Wait)
 }
 
-// A ConflictError is a warning: the limit given is not the one stored.
+// A ConflictError is a warning: the limits given are not those stored.
 type ConflictError struct {
-	Stored, Given pacer.Limit
-	Holds         pacer.Limit // the stricter of both: the lower rate, and the lower burst
+	Stored, Given pacer.Limits
+	Holds         pacer.Limits // what keeps both, as pacer.Limits.Stricter has it
 }
 
 func (e *ConflictError) Error() string {

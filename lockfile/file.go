@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -28,14 +29,18 @@ import (
 
 // Options say how a file is opened. The zero Options adopt the limit that is stored.
 type Options struct {
-	// Limit is the limit of the key. If another one is stored then the stricter holds, from the first call on that asks for
-	// a grant, and Warn gets a *ConflictError. The zero Limit adopts the one stored; if there is none, asking for a grant
-	// is ErrNoLimit.
+	// Limits are the limits of the key. If others are stored then both hold, from the first call on that asks for a grant, and
+	// Warn gets a *ConflictError. Without any, those stored are adopted; if there are none, asking for a grant is ErrNoLimit.
+	Limits pacer.Limits
+	// Limit is short for Limits with one. The zero Limit is none.
 	Limit pacer.Limit
+	// Queue is how many may wait at the most when we ask for a grant that is not due: otherwise it is a *pacer.FullError. 0 is
+	// as many as there is room for; below that nobody may. Of the goroutines that Wait in line only ours are counted.
+	Queue int
 	// Bytes says that Limit, or that of SetLimit, counts bytes. It is stored with a limit, and one that counts something else
 	// is ErrUnit.
 	Bytes bool
-	// Debt lets a grant cost more than the burst, as pacer.WithDebt does.
+	// Debt lets a grant cost more than a limit can grant at once, as pacer.WithDebt does.
 	Debt bool
 	// Shared is for a file that several users share. It may belong to anybody and be writable by its group, but not by all.
 	// It is created with the permissions that the umask leaves of 0660, in a directory that must exist. Otherwise the file and
@@ -66,7 +71,8 @@ type File struct {
 
 	// line is the line of goroutines that Wait: its head is the only one to have a reservation in the file. Those blocked
 	// in a send are served in the order in which they came.
-	line chan struct{}
+	line  chan struct{}
+	lined atomic.Int32 // how many are in it, but the head
 
 	// mu is held by whoever sends to it, and guards what follows. It is taken before the lock of the file.
 	mu       chan struct{}
@@ -81,7 +87,8 @@ type File struct {
 	known    queue               // the queue as of the last look
 	joined   bool                // our limit has been brought together with the one stored
 	warned   bool                // a conflict of limits was reported
-	limit    pacer.Limit         // the limit in force when we last looked; zero is none
+	limits   pacer.Limits        // those of the key when we last looked; nil is none
+	windows  windows             // what the sliding windows remember, as of the last look
 	linked   int64               // when we last looked whether the file still has a name
 	checked  int64               // when we last looked whether path is still this file
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
@@ -102,15 +109,20 @@ func Open(path, key string, o Options) (*File, error) {
 	if len(key) > KeyMax {
 		return nil, fmt.Errorf("key of %d bytes: the longest is %d", len(key), KeyMax)
 	}
-	if err := o.Limit.Validate(); err != nil {
-		return nil, err
+	if o.Limits == nil && o.Limit != (pacer.Limit{}) {
+		o.Limits = pacer.Limits{o.Limit}
+	}
+	if o.Limits != nil {
+		if err := o.Limits.Validate(); err != nil {
+			return nil, err
+		}
 	}
 	path, err := filepath.Abs(path) // the file may have to be opened again, in another working directory
 	if err != nil {
 		return nil, err
 	}
 	f := &File{
-		path: path, key: key, opts: o, clock: o.hooks.clock, wall: o.hooks.wall, h: noHandle, limit: o.Limit,
+		path: path, key: key, opts: o, clock: o.hooks.clock, wall: o.hooks.wall, h: noHandle, limits: o.Limits,
 		line: make(chan struct{}, 1), mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
 	}
 	if f.wall == nil {
@@ -253,7 +265,7 @@ func newPage(key string, st *state, seq uint64, wake uint32) []byte {
 	empty := *st
 	empty.granted, empty.waiting = nil, nil
 	for side := range 2 {
-		empty.put(page[recordAt(side):][:recordSize], seq+uint64(side), nil)
+		empty.put(page[recordAt(side):][:recordRoom], seq+uint64(side), nil)
 	}
 	return page
 }
@@ -311,7 +323,7 @@ var errStuck = errors.New("the lock is held, by a process that was stopped?")
 func (f *File) drop() error {
 	clear(f.mine)
 	f.owner0 = max(f.owner0, f.owner)
-	f.owner, f.known = 0, queue{}
+	f.owner, f.known, f.windows = 0, queue{}, windows{}
 	if f.h == noHandle {
 		return nil
 	}
@@ -455,9 +467,20 @@ func pathError(path string, err error) error {
 	return &fs.PathError{Op: "state", Path: path, Err: err}
 }
 
-// Limit returns the limit in force, as of the last look at the file, or else the one given to Open.
-func (f *File) Limit() pacer.Limit {
+// Limit returns the limit of the key, of several that with the lowest rate, as of the last look at the file, or else of those
+// given to Open.
+func (f *File) Limit() pacer.Limit { return f.Limits().Slowest() }
+
+// Limits returns the limits of the key, as of the last look at the file, or else those given to Open.
+func (f *File) Limits() pacer.Limits {
 	f.mu <- struct{}{}
 	defer func() { <-f.mu }()
-	return f.limit
+	return slices.Clone(f.limits)
+}
+
+// adopt keeps in mind which limits the key has.
+func (f *File) adopt(s *pacer.Schedule) {
+	if !s.Has(f.limits) {
+		f.limits = s.Limits()
+	}
 }

@@ -23,19 +23,16 @@ func TestTheStricterLimitHolds(t *testing.T) {
 	u := h.open(t, path, Options{Limit: pacer.Per(2, minute).WithBurst(2)})
 	u.grants()
 	for _, c := range []struct{ given, holds string }{
-		{"", "2/m burst 2"},
-		{"20/10m burst 2", "2/m burst 2"},
-		{"3/m burst 9", "2/m burst 2"},
-		{"3/m burst 1", "2/m"},
-		{"1/m burst 5", "1/m"},
+		{"", "2/m,burst=2"},
+		{"20/10m,burst=2", "2/m,burst=2"},
+		{"3/m,burst=9", "2/m,burst=2"},
+		{"3/m,burst=1", "2/m"},
+		{"1/m,burst=5", "1/m"},
 		{"inf", "1/m"},
 	} {
 		o := Options{}
-		if rate, burst, _ := strings.Cut(c.given, " burst "); rate != "" {
-			o.Limit, _, _ = pacer.ParseRate(rate)
-			if burst != "" {
-				o.Limit = o.Limit.WithBurst(int64(burst[0] - '0'))
-			}
+		if c.given != "" {
+			o.Limit, _, _ = pacer.ParseLimit(c.given)
 		}
 		v := h.open(t, path, o)
 		before, _ := v.Status()
@@ -50,7 +47,7 @@ func TestTheStricterLimitHolds(t *testing.T) {
 		switch {
 		case !differs && len(v.warns) > 0, differs && len(v.warns) != 1:
 			t.Errorf("given %q: warnings %v", c.given, v.warns)
-		case differs && (!errors.As(v.warns[0], &conflict) || !conflict.Stored.Equal(before.Limit) || !conflict.Given.Equal(o.Limit) || !conflict.Holds.Equal(s.Limit)):
+		case differs && (!errors.As(v.warns[0], &conflict) || !conflict.Stored.Equal(before.Limits) || !conflict.Given.Equal(pacer.Limits{o.Limit}) || !conflict.Holds.Equal(s.Limits)):
 			t.Errorf("given %q: warning %v", c.given, v.warns[0])
 		}
 		h.pass(10 * minute)

@@ -15,11 +15,10 @@ func FuzzDecode(f *testing.F) {
 	s := newState([16]byte{1, 2, 3})
 	add := func(key string) {
 		page := newPage(key, &s, 6, 3)
-		var b [recordSize]byte
 		waiting := putWaiting(&s)
-		granted := s.put(b[:], 8, nil)
-		f.Add(page[:keyAt+KeyMax], b[:], granted, waiting, true)
-		f.Add(page[:keyAt+len(key)], b[:], granted, waiting, false)
+		b, granted := s.put(make([]byte, recordRoom), 8, nil)
+		f.Add(page[:keyAt+KeyMax], b, granted, waiting, true)
+		f.Add(page[:keyAt+len(key)], b, granted, waiting, false)
 	}
 	add("key")
 	s.setLimit(5, pacer.Per(3, time.Second).WithBurst(2))
@@ -42,14 +41,23 @@ func FuzzDecode(f *testing.F) {
 	s.setLimit(21e9, pacer.Limit{})
 	s.retired = true
 	add("key")
+	s.setLimits(22e9, pacer.Limits{
+		pacer.Per(3, time.Second).With(pacer.SlidingWindow), pacer.Per(2, time.Hour).With(pacer.FixedWindow), pacer.Per(9, 24*time.Hour).Aligned(pacer.AtDay, "Europe/Berlin"),
+		pacer.Per(5, time.Minute).With(pacer.TokenBucket),
+	})
+	add("key")
+	s.alg.SetPaused(22e9, false)
+	s.take(23e9, 1)
+	add("key")
 
 	f.Fuzz(func(t *testing.T, head, b, granted, waiting []byte, sum bool) {
-		if sum && len(head) >= keyAt+KeyMax && len(b) >= recordSize {
+		if sum && len(head) >= keyAt+KeyMax && len(b) >= rSchedule {
 			binary.LittleEndian.PutUint32(head[headSumAt:], headerSum(head))
 			seal(granted)
 			binary.LittleEndian.PutUint32(b[rGrantedSum:], checksum(granted))
 			binary.LittleEndian.PutUint64(b[rWaitingSum:], seal(waiting))
-			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:rEnd]))
+			binary.LittleEndian.PutUint32(b[rLen:], uint32(len(b)))
+			binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:]))
 		}
 		if key, err := parseHeader(head); err == nil {
 			again := make([]byte, pageSize)
@@ -60,12 +68,11 @@ func FuzzDecode(f *testing.F) {
 			}
 		}
 		var r record
-		if len(b) < recordSize || r.parseAll(b[:recordSize], granted, waiting) != nil {
+		if len(b) > recordRoom || r.parseAll(b, granted, waiting) != nil {
 			return
 		}
-		var again [recordSize]byte
 		w := putWaiting(&r.state)
-		if g := r.put(again[:], r.seq, nil); !bytes.Equal(again[:], b[:recordSize]) || !bytes.Equal(g, granted) || !bytes.Equal(w, waiting) {
+		if again, g := r.put(make([]byte, recordRoom), r.seq, nil); !bytes.Equal(again, b) || !bytes.Equal(g, granted) || !bytes.Equal(w, waiting) {
 			t.Errorf("a state is other bytes after it was read")
 		}
 		// Nothing in it makes the machine panic.

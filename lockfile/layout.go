@@ -6,19 +6,18 @@ import (
 	"errors"
 	"hash/crc32"
 	"math"
-
-	"github.com/throttle-cli/throttle/pacer"
 )
 
-// The layout of a state file, version 1. Numbers are little-endian.
+// The layout of a state file, version 2. Numbers are little-endian.
 //
 //	0           header: magic, version, wake counter, checksum, key
-//	2048        record A, and its grants that were not collected
-//	3072        record B, and its grants
+//	1536        record A, and its grants that were not collected
+//	2816        record B, and its grants
 //	4096        ring 0, of those who wait
 //	4096+512K   ring 1
 //	4096+1024K  grants of A, where there are too many
 //	4096+1536K  grants of B
+//	4096+2048K  the runs of the first limit, where it is a sliding window, and of the others, 1536K each
 //
 // An update writes what is not in force, and then the record of the side that is not in force; the record with the higher
 // sequence number is. So who reads finds one whole state or the other, whenever the writer died, and needs no lock to do
@@ -29,7 +28,7 @@ import (
 // middle the queue goes over to the other ring.
 const (
 	magic   = "throttle"
-	version = 1
+	version = 2
 
 	versionAt = 8
 	wakeAt    = 12 // the wake counter: a futex. It is not part of a state, nor of the checksum
@@ -38,9 +37,7 @@ const (
 	keyAt     = 24
 
 	pageSize   = 4096
-	recordSize = 384
-	recordRoom = 1024 // with grants behind it, in the same page: they are there to write even if the disk is full
-	grantsMost = (recordRoom - recordSize) / entrySize
+	recordRoom = 1280 // for a record, and behind it, in the same page, for grants: they are there to write even if the disk is full
 	entrySize  = 32
 	queueSize  = queueMost * entrySize
 
@@ -48,7 +45,10 @@ const (
 	KeyMax = 1024
 )
 
-func recordAt(side int) int64 { return 2048 + recordRoom*int64(side) }
+func recordAt(side int) int64 { return 1536 + recordRoom*int64(side) }
+
+// grantsMost returns how many grants there is room for behind a record of so many bytes.
+func grantsMost(size int) int { return (recordRoom - size) / entrySize }
 
 func ringAt(ring int) int64 { return pageSize + queueSize*int64(ring) }
 
@@ -102,7 +102,8 @@ func parseHeader(page []byte) (key string, err error) {
 // A record is a state with what it takes to find the one in force.
 type record struct {
 	state
-	seq uint64
+	seq  uint64
+	size int // in bytes
 
 	granted, waiting uint32 // how many entries there are
 	grantedSum       uint32
@@ -117,18 +118,14 @@ const (
 	flagsKnown  = 15
 )
 
-// algSchedule says which arithmetic the state of the limit is for.
-const algSchedule = 1
-
-// Where the parts of a record are. What is not used is zero.
+// Where the parts of a record are. Behind rSchedule there is as much as the limits need.
 const (
-	rSum, rGrantedSum, rSeq, rFlags, rAlg = 0, 4, 8, 16, 20
-	rSchedule                             = 24
-	rBoot                                 = rSchedule + pacer.ScheduleSize
+	rSum, rGrantedSum, rSeq, rFlags, rLen = 0, 4, 8, 16, 20
+	rBoot                                 = 24
 	rBootAt, rWallAt, rSwept, rCursor     = rBoot + 16, rBoot + 24, rBoot + 32, rBoot + 40
 	rTurn, rGrants, rNext                 = rBoot + 48, rBoot + 56, rBoot + 64
 	rGranted, rWaiting, rFirst            = rBoot + 72, rBoot + 76, rBoot + 80
-	rWaitingSum, rEnd                     = rBoot + 88, rBoot + 96
+	rWaitingSum, rSchedule                = rBoot + 88, rBoot + 96
 )
 
 // put appends the entry to b as entrySize bytes, and has its checksum.
@@ -157,14 +154,14 @@ func parseEntries(entries []entry, b []byte) ([]entry, error) {
 	return entries, nil
 }
 
-// put writes the state as a record to b, of recordSize bytes, and returns the grants that were not collected appended to
-// granted. Those who wait have their checksums.
-func (s *state) put(b []byte, seq uint64, granted []byte) []byte {
+// put writes the state as a record to b, which has room for recordRoom bytes, and returns what is used of it, and the grants
+// that were not collected appended to granted. Those who wait have their checksums.
+func (s *state) put(b []byte, seq uint64, granted []byte) (record, entries []byte) {
 	from := len(granted)
 	for i := range s.granted {
 		granted = s.granted[i].put(granted)
 	}
-	clear(b)
+	b, _ = s.alg.AppendBinary(b[:rSchedule]) // never fails
 	binary.LittleEndian.PutUint32(b[rGrantedSum:], checksum(granted[from:]))
 	binary.LittleEndian.PutUint64(b[rSeq:], seq)
 	flags := uint32(0)
@@ -181,8 +178,7 @@ func (s *state) put(b []byte, seq uint64, granted []byte) []byte {
 		flags |= flagRing
 	}
 	binary.LittleEndian.PutUint32(b[rFlags:], flags)
-	binary.LittleEndian.PutUint32(b[rAlg:], algSchedule)
-	_, _ = s.alg.AppendBinary(b[rSchedule:rSchedule]) // never fails
+	binary.LittleEndian.PutUint32(b[rLen:], uint32(len(b)))
 	copy(b[rBoot:], s.boot[:])
 	binary.LittleEndian.PutUint64(b[rBootAt:], uint64(s.bootAt))
 	binary.LittleEndian.PutUint64(b[rWallAt:], uint64(s.wallAt))
@@ -195,8 +191,8 @@ func (s *state) put(b []byte, seq uint64, granted []byte) []byte {
 	binary.LittleEndian.PutUint32(b[rWaiting:], uint32(len(s.waiting)))
 	binary.LittleEndian.PutUint64(b[rFirst:], s.first)
 	binary.LittleEndian.PutUint64(b[rWaitingSum:], sumOf(s.waiting))
-	binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:rEnd]))
-	return granted
+	binary.LittleEndian.PutUint32(b[rSum:], checksum(b[rGrantedSum:]))
+	return b, granted
 }
 
 // sumOf returns the sum of the checksums of entries, which finds those that belong to another time.
@@ -213,15 +209,15 @@ func (r *record) parse(b []byte) error {
 	granted, waiting := binary.LittleEndian.Uint32(b[rGranted:]), binary.LittleEndian.Uint32(b[rWaiting:])
 	switch {
 	case flags&^flagsKnown != 0,
-		binary.LittleEndian.Uint32(b[rAlg:]) != algSchedule,
+		binary.LittleEndian.Uint32(b[rLen:]) != uint32(len(b)),
 		granted > queueMost || waiting > queueMost || granted+waiting > queueMost:
 		return errDamaged
 	}
 	*r = record{
-		seq: binary.LittleEndian.Uint64(b[rSeq:]), granted: granted, waiting: waiting,
+		seq: binary.LittleEndian.Uint64(b[rSeq:]), size: len(b), granted: granted, waiting: waiting,
 		grantedSum: binary.LittleEndian.Uint32(b[rGrantedSum:]), waitingSum: binary.LittleEndian.Uint64(b[rWaitingSum:]),
 	}
-	if r.alg.UnmarshalBinary(b[rSchedule:rBoot]) != nil {
+	if r.alg.UnmarshalBinary(b[rSchedule:]) != nil {
 		return errDamaged
 	}
 	r.limited, r.retired, r.bytes = flags&flagLimited != 0, flags&flagRetired != 0, flags&flagBytes != 0
@@ -269,9 +265,8 @@ func newest(page []byte) (r record, side int, err error) {
 	var records [2][]byte
 	var seqs [2]uint64
 	for i := range records {
-		records[i] = page[min(int(recordAt(i)), len(page)):]
-		if len(records[i]) >= recordSize {
-			records[i] = records[i][:recordSize]
+		records[i] = recordIn(page, i)
+		if len(records[i]) > 0 {
 			seqs[i] = binary.LittleEndian.Uint64(records[i][rSeq:])
 		}
 	}
@@ -294,9 +289,22 @@ func newest(page []byte) (r record, side int, err error) {
 	return r, side, err
 }
 
+// recordIn returns the bytes of a record, or none where it does not say how many it has.
+func recordIn(page []byte, side int) []byte {
+	b := page[min(int(recordAt(side)), len(page)):]
+	if len(b) < rSchedule {
+		return nil
+	}
+	n := binary.LittleEndian.Uint32(b[rLen:])
+	if n < rSchedule || n > recordRoom || int(n) > len(b) {
+		return nil
+	}
+	return b[:n]
+}
+
 // sound reports whether the bytes of a record match its checksum.
 func sound(b []byte) bool {
-	return len(b) == recordSize && binary.LittleEndian.Uint32(b[rSum:]) == checksum(b[rGrantedSum:rEnd]) && allZero(b[rEnd:])
+	return len(b) >= rSchedule && binary.LittleEndian.Uint32(b[rSum:]) == checksum(b[rGrantedSum:])
 }
 
 func allZero(b []byte) bool { return bytes.Count(b, []byte{0}) == len(b) }

@@ -423,6 +423,45 @@ func TestKillStorm(t *testing.T) {
 	}
 }
 
+// The same with a sliding window: whatever is killed, no window has more than its grants.
+func TestKillStormOnAWindow(t *testing.T) {
+	const workers, room, per = 4, 10, 20 * time.Millisecond
+	storm := 2 * time.Second
+	if testing.Short() {
+		storm = 500 * time.Millisecond
+	}
+	f := gate(t)
+	limits := pacer.Limits{pacer.Every(time.Microsecond), sliding(room, per)} // the first is that of the workers
+	if err := f.SetLimits(t.Context(), limits); err != nil {
+		t.Fatal(err)
+	}
+	var all []grantOf
+	ps := make([]*proc, workers)
+	for i := range ps {
+		ps[i] = start(t, f.path, time.Microsecond, "grants", 1<<30)
+	}
+	for end := time.Now().Add(storm); time.Now().Before(end); {
+		time.Sleep(20 * time.Millisecond)
+		i := rand.IntN(workers)
+		_ = ps[i].cmd.Process.Kill()
+		all = append(all, ps[i].grants(i)...)
+		ps[i] = start(t, f.path, time.Microsecond, "grants", 1<<30)
+	}
+	for i, p := range ps {
+		_ = p.cmd.Process.Kill()
+		all = append(all, p.grants(i)...)
+	}
+	all = merge(t, 0, all)
+	for i := room; i < len(all); i++ {
+		if d := all[i].slot - all[i-room].slot; d < int64(per) {
+			t.Errorf("%d grants within %v", room+1, time.Duration(d))
+		}
+	}
+	if s, err := f.Status(); err != nil || s.Damage != "" || s.Limits.String() != limits.String() || len(all) == 0 {
+		t.Errorf("afterwards: %d grants, %+v, %v", len(all), s, err)
+	}
+}
+
 func TestThousandWaiters(t *testing.T) {
 	f := gate(t)
 	var rs []*Reservation

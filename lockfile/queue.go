@@ -15,8 +15,9 @@ func (q *queue) end() uint64 { return q.first + uint64(len(q.entries)) }
 // readQueue reads the entries of a record: the grants, and of those who wait the ones that came since we last looked.
 func (t *tx) readQueue(r *record) error {
 	f := t.f
-	b := f.page[recordAt(t.side)+recordSize:][:min(r.granted, grantsMost)*entrySize]
-	if r.granted > grantsMost {
+	most := grantsMost(r.size)
+	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.granted), most)*entrySize]
+	if int(r.granted) > most {
 		var err error
 		if b, err = f.readBytes(int(r.granted)*entrySize, grantedAt(t.side)); err != nil {
 			return err

@@ -91,7 +91,8 @@ func TestLeavingWhileTheLockIsHeld(t *testing.T) {
 
 // Grants that nobody has collected are kept, however many there are.
 func TestGrantsAreKeptUntilTheyAreCollected(t *testing.T) {
-	for _, n := range []int{1, grantsMost, grantsMost + 1, 500} {
+	most := grantsMost(rSchedule + pacer.ScheduleSize(1))
+	for _, n := range []int{1, most, most + 1, 500} {
 		h := newHost()
 		u := h.open(t, statePath(t), Options{Limit: pacer.Every(time.Second)})
 		u.grants()

@@ -42,6 +42,11 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 	select {
 	case f.line <- struct{}{}: // nobody is in line: those who are get it before it is free
 	default:
+		if n := int(f.lined.Add(1)); f.opts.Queue != 0 && n >= f.most() { // and the one that they wait for
+			f.lined.Add(-1)
+			return nil, &pacer.FullError{Most: f.most()}
+		}
+		defer f.lined.Add(-1)
 		select {
 		case f.line <- struct{}{}:
 		case <-ctx.Done():
@@ -96,7 +101,7 @@ func (f *File) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Rese
 		if err := t.join(); err != nil {
 			return err
 		}
-		if err := t.alg.Limit().CheckCost(int64(n), f.opts.Debt); err != nil {
+		if err := t.alg.CheckCost(int64(n), f.opts.Debt); err != nil {
 			return err
 		}
 		if d < math.MaxInt64 {
@@ -107,7 +112,7 @@ func (f *File) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Rese
 				return &LateError{Wait: time.Duration(at - t.now), Slot: f.timeOf(at)}
 			}
 		}
-		r.standing, err = t.ask(r.n)
+		r.standing, err = t.ask(r.n, f.most())
 		return err
 	})
 	if err != nil {
@@ -120,7 +125,7 @@ func (f *File) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Rese
 type standing struct {
 	phase phase
 	place        // of one that waits
-	slot  int64  // on the boot clock, as of the last look
+	slot  int64  // on the boot clock, as of the last look; of one that waits, no later than that
 	some  bool   // whether there is a slot
 	ahead int    // how many wait before it
 	wake  uint32 // the wake counter as of the last look
@@ -135,11 +140,22 @@ const (
 	cancelled
 )
 
-// ask takes a grant of n units, or else a place in the queue.
-func (t *tx) ask(n uint32) (standing, error) {
+// most returns how many may wait.
+func (f *File) most() int {
+	if f.opts.Queue == 0 {
+		return queueMost
+	}
+	return max(f.opts.Queue, 0)
+}
+
+// ask takes a grant of n units, or else a place in the queue, if so many may wait.
+func (t *tx) ask(n uint32, most int) (standing, error) {
 	t.write = true
 	if at, ok := t.grant(t.now, int64(n)); ok {
 		return standing{phase: granted, slot: at, some: true}, nil
+	}
+	if len(t.waiting) >= most {
+		return standing{}, &pacer.FullError{Most: most}
 	}
 	if err := t.f.claim(&t.state); err != nil {
 		return standing{}, err
@@ -189,7 +205,7 @@ func (r *Reservation) Wait(ctx context.Context) error {
 		ahead := s.some && s.slot > r.f.clock.now()
 		err := r.f.sleep(ctx, s)
 		if err == nil {
-			err = r.look(ctx, ahead)
+			err = r.look(ctx, ahead, false)
 		}
 		if err != nil {
 			if !r.Cancel() && r.now().phase == granted {
@@ -212,7 +228,7 @@ const stale = time.Second
 
 // look finds out how things stand, and collects the grant if it is one. One who slept, when the slot was still ahead, and
 // overslept it has lost it and asks again.
-func (r *Reservation) look(ctx context.Context, slept bool) error {
+func (r *Reservation) look(ctx context.Context, slept, exact bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.phase != waiting {
@@ -223,7 +239,7 @@ func (r *Reservation) look(ctx context.Context, slept bool) error {
 		if at, ok := t.collect(r.place); ok {
 			t.write, t.left = true, r.ticket
 			if slept && t.now-at > int64(stale) {
-				s, err = t.ask(r.n)
+				s, err = t.ask(r.n, queueMost)
 				return err
 			}
 			s = standing{phase: granted, slot: at, some: true}
@@ -231,6 +247,9 @@ func (r *Reservation) look(ctx context.Context, slept bool) error {
 		}
 		if i, ok := find(t.waiting, r.place); ok && r.f.owns(t.waiting[i]) {
 			s, err = t.stands(r.place, i)
+			if exact {
+				s.slot, s.some = t.exact(i)
+			}
 			return err
 		}
 		// The file was damaged, or replaced by another, where this ticket may be somebody else's: ask again.
@@ -240,7 +259,7 @@ func (r *Reservation) look(ctx context.Context, slept bool) error {
 		if r.owner == r.f.owner {
 			delete(r.f.mine, r.ticket)
 		}
-		s, err = t.ask(r.n)
+		s, err = t.ask(r.n, queueMost)
 		return err
 	})
 	if err == nil {
@@ -317,11 +336,13 @@ func (r *Reservation) Throttled(ctx context.Context, f pacer.Feedback) (pacer.Co
 	s, random := r.now(), rand.Uint64()
 	var c pacer.Cooldown
 	err := r.f.update(ctx, func(t *tx) error {
-		before := t.alg
+		before, _ := t.alg.Until(0)
+		events := t.alg.Events()
 		if s.phase == granted {
 			c.New = t.alg.Throttled(t.now, s.slot, f, random)
 		}
-		t.write = t.write || t.alg != before // those who wait have later slots, and need not be woken for that
+		until, _ := t.alg.Until(0)
+		t.write = t.write || until != before || t.alg.Events() != events // those who wait have later slots, and need not be woken for that
 		c.Rate = t.alg.Effective(t.now)
 		if at, ok := t.alg.Until(t.now); ok {
 			c.Until, c.Length = r.f.timeOf(at), time.Duration(at-t.now)
@@ -354,7 +375,7 @@ func (r *Reservation) SinceBoot() time.Duration {
 func (r *Reservation) at() (int64, bool) {
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
-	_ = r.look(ctx, false) // what was known before is good enough
+	_ = r.look(ctx, false, true) // what was known before is good enough
 	s := r.now()
 	return s.slot, s.some
 }

@@ -60,7 +60,9 @@ const (
 )
 
 // newState returns the state of a key that nobody has used.
-func newState(boot [16]byte) state { return state{boot: boot, next: 1} }
+func newState(boot [16]byte) state {
+	return state{boot: boot, next: 1, alg: pacer.NewSchedule(pacer.Limit{})}
+}
 
 // settle brings the state up to now: it makes a grant of every slot that has come, whether or not its owner is awake, and
 // drops those whose owners are dead. It reports whether the state has changed, and whether that has moved slots of those
@@ -162,23 +164,35 @@ func (s *state) take(t, n int64) {
 	s.grants++
 }
 
-// slot returns the slot of the i-th who waits. The queue has been settled, so all of it was asked for before the slot of
-// the head, and its units come in one run.
+// slot returns the slot of the i-th who waits, or, if that takes more than a moment to find out, an instant before it: it is the
+// slot of the first, and of all where there is one limit and units come in one run. The queue has been settled, so all of it
+// was asked for before the slot of the head.
 func (s *state) slot(i int) (at int64, ok bool) {
-	return s.alg.Slot(s.since(0), s.units(i+1))
+	units := int64(0)
+	for _, e := range s.waiting[:i+1] {
+		units += int64(e.cost)
+	}
+	return s.alg.Bound(s.since(0), units)
 }
+
+// exact returns the slot of the i-th who waits.
+func (s *state) exact(i int) (at int64, ok bool) { return s.fold(0, i+1, 0) }
 
 // slotBehind returns the slot of n units asked for now, behind all who wait.
-func (s *state) slotBehind(now, n int64) (at int64, ok bool) {
-	return s.alg.Slot(s.since(now), s.units(len(s.waiting))+n)
-}
+func (s *state) slotBehind(now, n int64) (at int64, ok bool) { return s.fold(now, len(s.waiting), n) }
 
-// units returns the cost of the first i who wait.
-func (s *state) units(i int) (n int64) {
-	for _, e := range s.waiting[:i] {
-		n += int64(e.cost)
-	}
-	return n
+// fold returns the slot of n units behind the first i who wait, or of the last of those for an n of 0.
+func (s *state) fold(now int64, i int, n int64) (at int64, ok bool) {
+	return s.alg.Fold(s.since(now), func(yield func(n int64) bool) {
+		for _, e := range s.waiting[:i] {
+			if !yield(int64(e.cost)) {
+				return
+			}
+		}
+		if n > 0 {
+			yield(n)
+		}
+	})
 }
 
 // grant makes a grant of n units to one who asks now, if nobody waits and the slot has come.
@@ -197,7 +211,7 @@ func (s *state) grant(now, n int64) (at int64, ok bool) {
 // enqueue puts one who asks now at the end of the queue. The next ticket must be its own.
 func (s *state) enqueue(now int64, n, owner, pid uint32) (ticket uint64, err error) {
 	if len(s.granted)+len(s.waiting) >= queueMost {
-		return 0, ErrFull
+		return 0, &pacer.FullError{Most: queueMost}
 	}
 	ticket = s.next
 	s.next++
@@ -231,21 +245,24 @@ func (s *state) leave(now int64, p place) bool {
 	return true
 }
 
-// setLimit changes the limit, for those who wait, too. The state has been settled.
-func (s *state) setLimit(now int64, limit pacer.Limit) {
-	s.alg.SetLimit(now, limit)
+// setLimits changes the limits, for those who wait, too. The state has been settled.
+func (s *state) setLimits(now int64, limits pacer.Limits) {
+	s.alg.SetLimits(now, limits)
 	s.limited = true
 }
+
+// setLimit is setLimits for the only one.
+func (s *state) setLimit(now int64, limit pacer.Limit) { s.setLimits(now, pacer.Limits{limit}) }
 
 // reset forgets what was granted, and what the remote has said. The limit goes with it, unless somebody waits for it. A pause
 // stays: a person has ordered it, and is to end it.
 func (s *state) reset(now int64) {
-	limit := s.alg.Limit()
+	limits := s.alg.Limits()
 	if len(s.waiting) == 0 {
-		s.limited, limit = false, pacer.Limit{}
+		s.limited, limits = false, pacer.Limits{{}}
 	}
 	paused := s.alg.Paused()
-	s.alg = pacer.NewSchedule(limit)
+	s.alg = pacer.NewSchedule(limits...)
 	s.alg.SetPaused(now, paused)
 	s.turn, s.grants = now, 0
 }

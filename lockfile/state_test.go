@@ -310,14 +310,14 @@ func same(s *state, o *oracle, late int64) error {
 // through makes the state bytes, and those a state again.
 func through(s *state, now int64) error {
 	s.bootAt = now
-	var b, again [recordSize]byte
 	waiting := putWaiting(s)
-	granted := s.put(b[:], 7, nil)
+	b, granted := s.put(make([]byte, recordRoom), 7, nil)
 	var r record
-	if err := r.parseAll(b[:], granted, waiting); err != nil {
+	if err := r.parseAll(b, granted, waiting); err != nil {
 		return err
 	}
-	if w, g := putWaiting(&r.state), r.put(again[:], 7, nil); again != b || string(g) != string(granted) || string(w) != string(waiting) {
+	w := putWaiting(&r.state)
+	if again, g := r.put(make([]byte, recordRoom), 7, nil); string(again) != string(b) || string(g) != string(granted) || string(w) != string(waiting) {
 		return fmt.Errorf("a state is other bytes after it was read")
 	}
 	*s = r.state
@@ -335,6 +335,13 @@ func putWaiting(s *state) (b []byte) {
 func (r *record) parseAll(b, granted, waiting []byte) error {
 	if !sound(b) || r.parse(b) != nil {
 		return errDamaged
+	}
+	for i := range r.alg.Len() {
+		if r := r.alg.Ring(i); r != nil {
+			if first, end := r.Span(); end-first > 1 { // what it remembers is elsewhere
+				return errDamaged
+			}
+		}
 	}
 	gs, err := r.parseGranted(granted)
 	if err != nil {

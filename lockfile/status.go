@@ -9,13 +9,15 @@ import (
 // A Status is how a key stands.
 type Status struct {
 	Path    string
-	Key     string // empty for a file that has none
-	Limited bool   // whether a limit is stored
-	Limit   pacer.Limit
-	Bytes   bool // whether it counts bytes
+	Key     string       // empty for a file that has none
+	Limited bool         // whether a limit is stored
+	Limit   pacer.Limit  // of several that with the lowest rate
+	Limits  pacer.Limits // all of them
+	Bytes   bool         // whether they count bytes
 	// What is in force of the limit: all of it, unless feedback has cut it.
 	Effective pacer.Limit
-	Cooldown  time.Time // the end of the cooldown; zero if there is none
+	Usage     []pacer.Usage // of each limit, those who wait left out
+	Cooldown  time.Time     // the end of the cooldown; zero if there is none
 	Paused    bool
 	Throttled uint64    // how many events there have been at which the remote has throttled attempts, counted as Grants are
 	Grants    uint64    // how many there have been since the file was made, or reset
@@ -114,6 +116,9 @@ func (f *File) status(t *tx, key string, updated int64) Status {
 	}
 	if at, ok := t.slotBehind(t.now, 1); ok {
 		s.Next = f.timeOf(at)
+	}
+	if t.limited {
+		s.Limits, s.Usage = t.alg.Limits(), t.alg.Usage(t.now)
 	}
 	s.idle = t.idle(t.now)
 	for _, e := range t.waiting {

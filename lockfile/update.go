@@ -55,6 +55,9 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 	if t.reshaped { // and not written: what we know was changed on the way
 		f.known = queue{}
 	}
+	if err != nil && t.write { // the same, unless it is as it was
+		f.windows = windows{}
+	}
 	var waker waker
 	notes := t.notes
 	if t.moved && err == nil && f.openWaker() == nil { // else they find out when they look
@@ -97,7 +100,7 @@ func (t *tx) run(change func(*tx) error) error {
 		}
 	}
 	if t.limited {
-		t.f.limit = t.alg.Limit()
+		t.f.adopt(&t.alg)
 	}
 	t.f.joined = t.f.joined || t.joining
 	return nil
@@ -200,9 +203,21 @@ func (t *tx) readState(page []byte, empty bool) error {
 	}
 	t.state = r.state
 	if side < 0 {
-		f.known = queue{}
+		f.known, f.windows = queue{}, windows{}
 	} else if err := t.readQueue(&r); err != nil {
 		return err
+	}
+	if t.alg.HasCalendar() {
+		t.setWall()
+	}
+	intact, bad := t.readWindows()
+	switch {
+	case bad != nil:
+		return bad
+	case !intact:
+		t.note("what a sliding window remembers is damaged: going on as if it were full")
+		t.alg.Empty(t.now)
+		t.write = true
 	}
 	if t.boot != f.clock.boot {
 		t.rebase(t.now, f.wall().UnixNano(), f.clock.boot)
@@ -219,9 +234,13 @@ func (t *tx) readState(page []byte, empty bool) error {
 	if err != nil {
 		t.alg.Empty(t.now) // the last update may be the one that is damaged
 		t.write, t.reshaped = true, true
+		f.windows.ring = [pacer.LimitsMost]*pacer.Ring{} // it may have written runs
 	}
 	return nil
 }
+
+// setWall tells the limits what the wall clock says, for windows of a calendar.
+func (t *tx) setWall() { t.alg.SetWall(t.f.wall().UnixNano() - t.now) }
 
 func (t *tx) note(what string) {
 	t.notes = append(t.notes, &DamageError{Path: t.f.path, What: what})
@@ -231,6 +250,9 @@ func (t *tx) note(what string) {
 func (t *tx) store() error {
 	f := t.f
 	t.bootAt, t.wallAt = t.now, f.wall().UnixNano()
+	if err := t.writeWindows(); err != nil {
+		return err
+	}
 	if t.rebuild {
 		if err := f.h.writeAt(newPage(f.key, &t.state, t.seq+1, t.wake), 0); err != nil {
 			return err
@@ -241,9 +263,9 @@ func (t *tx) store() error {
 	if err := t.writeQueue(); err != nil {
 		return err
 	}
-	record := f.record[:recordSize]
-	f.buffer = t.put(record, t.seq+1, f.buffer[:0])
-	if len(t.granted) <= grantsMost {
+	var record []byte
+	record, f.buffer = t.put(f.record[:], t.seq+1, f.buffer[:0])
+	if len(t.granted) <= grantsMost(len(record)) {
 		record = append(record, f.buffer...)
 	} else if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
 		return err
@@ -265,10 +287,10 @@ func (t *tx) store() error {
 
 // A history is what is known of a file that is gone.
 type history struct {
-	limit pacer.Limit
-	last  int64 // the slot of the last grant
-	any   bool
-	until int64 // the end of the cooldown; 0: there was none
+	limits pacer.Limits
+	last   int64 // the slot of the last grant
+	any    bool
+	until  int64 // the end of the cooldown; 0: there was none
 }
 
 // reopen goes over to the file at path. Our tickets are gone: those who have one ask again.
@@ -291,7 +313,10 @@ func (f *File) history() *history {
 	if side < 0 || r.boot != f.clock.boot {
 		return nil
 	}
-	h := &history{limit: r.alg.Limit()}
+	h := &history{}
+	if r.limited {
+		h.limits = r.alg.Limits()
+	}
 	h.last, h.any = r.alg.Last()
 	h.until, _ = r.alg.Until(0)
 	return h
@@ -300,8 +325,9 @@ func (f *File) history() *history {
 // follow has the state go on from that of a file that is gone: what was granted there counts as if it had emptied the
 // bucket, and its cooldown goes on.
 func (t *tx) follow(lost *history) {
-	if !t.limited && lost.limit != (pacer.Limit{}) {
-		t.setLimit(t.now, lost.limit)
+	if !t.limited && lost.limits != nil {
+		t.setWall()
+		t.setLimits(t.now, lost.limits)
 	}
 	if lost.any {
 		t.alg.Empty(min(lost.last, t.now))
@@ -316,28 +342,33 @@ func (t *tx) follow(lost *history) {
 // one stored holds, whatever becomes of it.
 func (t *tx) join() error {
 	f := t.f
-	given := f.opts.Limit
+	given := f.opts.Limits
 	switch {
 	case !t.limited:
 		// nobody has given it a limit, or it was lost, or reset: what was last in force goes on
-		if f.limit == (pacer.Limit{}) {
+		if f.limits == nil {
 			return ErrNoLimit
 		}
-		t.setLimit(t.now, f.limit)
+		t.setWall()
+		t.setLimits(t.now, f.limits)
 		t.bytes = f.opts.Bytes
 		t.write = true
-	case given != (pacer.Limit{}) && f.opts.Bytes != t.bytes:
+	case given != nil && f.opts.Bytes != t.bytes:
 		return ErrUnit
-	case f.joined || given == (pacer.Limit{}) || given.Equal(t.alg.Limit()):
+	case f.joined || given == nil || given.Equal(t.alg.Limits()):
 	default:
-		stored := t.alg.Limit()
+		stored := t.alg.Limits()
 		holds := stored.Stricter(given)
+		if err := holds.Validate(); err != nil {
+			return err
+		}
 		if !f.warned {
 			f.warned = true
 			t.notes = append(t.notes, &ConflictError{Stored: stored, Given: given, Holds: holds})
 		}
 		if !holds.Equal(stored) {
-			t.alg.Restrict(t.now, holds)
+			t.setWall()
+			t.alg.Restrict(t.now, holds...)
 			t.write, t.moved = true, true
 		}
 	}
@@ -347,10 +378,15 @@ func (t *tx) join() error {
 	return nil
 }
 
-// SetLimit changes the limit of the key, from now on and for those who wait: they move at once. The units in the bucket
-// stay, up to the new burst. A rate that was cut by feedback is so no more; a cooldown stays.
+// SetLimit makes a limit the only one of the key, as SetLimits does.
 func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
-	if err := limit.Validate(); err != nil {
+	return f.SetLimits(ctx, pacer.Limits{limit})
+}
+
+// SetLimits changes the limits of the key, from now on and for those who wait: they move at once. The units in a bucket stay, up
+// to the new burst, and so does what lies in a window. A rate that was cut by feedback is so no more; a cooldown stays.
+func (f *File) SetLimits(ctx context.Context, limits pacer.Limits) error {
+	if err := limits.Validate(); err != nil {
 		return err
 	}
 	return f.update(ctx, func(t *tx) error {
@@ -358,7 +394,8 @@ func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
 			return ErrUnit
 		}
 		t.bytes = f.opts.Bytes
-		t.setLimit(t.now, limit)
+		t.setWall()
+		t.setLimits(t.now, limits)
 		t.settle(t.now, f.alive)
 		t.write, t.moved, t.joining = true, true, true
 		return nil
@@ -394,7 +431,7 @@ func (f *File) Reset(ctx context.Context) error {
 		t.settle(t.now, f.alive)
 		t.write, t.moved = true, true
 		if !t.limited {
-			f.limit, f.joined = f.opts.Limit, false
+			f.limits, f.joined = f.opts.Limits, false
 		}
 		return nil
 	})

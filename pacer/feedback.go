@@ -187,13 +187,28 @@ func (a adaptation) now() int64 {
 	return a.at(a.step)
 }
 
+// next returns the adaptation in its next step, or none behind the last one.
+func (a adaptation) next() adaptation {
+	a.step++
+	if a.now() == whole {
+		return adaptation{}
+	}
+	return a
+}
+
 // boundary returns when the next step begins.
 func (a adaptation) boundary() int64 { return later(a.start, (a.step+1)*a.tick) }
 
-// scaled returns l at w of its rate, in 1/10,000, rounded down.
+// scaled returns l at w of its rate, in 1/10,000, rounded down. A burst stays, and a window has room for one at least.
 func (l Limit) scaled(w int64) Limit {
+	if l.Algorithm == TokenBucket && w < whole {
+		l.Burst = l.burst()
+	}
 	switch {
 	case w >= whole:
+		return l
+	case l.Algorithm.isWindow():
+		l.Events = max(min(l.Events, 1), mulDiv(l.Events, w, whole))
 		return l
 	case l.Events <= math.MaxInt64/whole && l.Per <= math.MaxInt64/whole:
 		l.Events *= w

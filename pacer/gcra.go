@@ -39,7 +39,7 @@ type GCRA struct {
 }
 
 // NewGCRA returns the state of an idle limit: its bucket is full.
-func NewGCRA(limit Limit) GCRA { return GCRA{limit: limit} }
+func NewGCRA(limit Limit) GCRA { return GCRA{limit: limit.bucket()} }
 
 // Limit returns the limit in force.
 func (g *GCRA) Limit() Limit { return g.limit }
@@ -76,6 +76,29 @@ func (g *GCRA) Take(t, n int64) {
 	}
 }
 
+// account puts n units on account that are asked for at t, and finish makes the grant of them: at an instant that is no
+// earlier than their slot. In between the limit may change.
+func (g *GCRA) account(t, n int64) {
+	if g.limit.Events > 0 && g.limit.Per > 0 {
+		g.tat = g.base(max(t, g.since)).add(g.limit, n)
+	}
+}
+
+func (g *GCRA) finish(t, n, at int64) {
+	g.last, g.any = at, true
+	if g.limit.Events <= 0 || g.limit.Per == 0 {
+		return
+	}
+	own := g.tat.add(g.limit, -g.limit.burst()).ceil()
+	if at <= max(t, own) {
+		return
+	}
+	// Another limit has had it come later: the bucket has run over meanwhile.
+	if least := (instant{ns: at}).add(g.limit, min(n, g.limit.burst())); g.tat.before(least) {
+		g.tat = least
+	}
+}
+
 func (g *GCRA) base(t int64) instant {
 	if g.tat.ns < t {
 		return instant{ns: t}
@@ -102,6 +125,7 @@ func (g *GCRA) Empty(t int64) {
 // SetLimit changes the limit at now. What has been granted stays granted: the units that are left in the bucket are as
 // many as before, at most the new burst. A higher burst brings no units by itself.
 func (g *GCRA) SetLimit(now int64, to Limit) {
+	to = to.bucket()
 	from := g.limit
 	if from == to {
 		return

@@ -12,6 +12,7 @@ package pacer
 
 import (
 	"context"
+	"math"
 	"sync"
 	"time"
 )
@@ -19,10 +20,18 @@ import (
 // A limiter says when units may be granted, as Schedule has it. Times are nanoseconds after the epoch of the Pacer.
 type limiter interface {
 	Slot(t, n int64) (at int64, ok bool)
+	Fold(t int64, costs func(yield func(n int64) bool)) (at int64, ok bool)
+	Grab(now, n int64) bool
 	Take(t, n int64)
-	SetLimit(now int64, to Limit)
+	CheckCost(n int64, debt bool) error
+	SetLimits(now int64, to Limits)
 	Limit() Limit
+	Limits() Limits
 	Effective(now int64) Limit
+	EffectiveLimits(now int64) Limits
+	Usage(now int64) []Usage
+	SetWall(offset int64)
+	HasCalendar() bool
 	Throttled(now, slot int64, f Feedback, random uint64) (isNew bool)
 	Cool(now int64, d time.Duration)
 	Until(now int64) (at int64, ok bool)
@@ -47,19 +56,27 @@ func WithTimer(newTimer func(fire func()) Timer) Option {
 	return func(p *Pacer) { p.newTimer = newTimer }
 }
 
-// WithDebt lets a grant cost more than the burst. It then comes at the slot that the last of its units would have if
-// they had been asked for one by one.
+// WithDebt lets a grant cost more than a limit can grant at once, its burst or the N of a window. It then comes at the slot that
+// the last of its units would have if they had been asked for one by one, and counts as those: it borrows from the future. If
+// another limit has it come later still, nothing is left of the burst, or the window, at its slot.
 func WithDebt() Option { return func(p *Pacer) { p.debt = true } }
+
+// WithQueue lets n wait at the most: who asks for a grant that is not due gets a *FullError then. So a Paced limit is a leaky
+// bucket as a queue. Without it there is no end to the queue; with an n of 0 nobody waits.
+func WithQueue(n int) Option { return func(p *Pacer) { p.most = max(n, 0) } }
 
 // A Pacer grants units of a limit in the order in which they are asked for. Its methods may be called by any number of
 // goroutines. It needs no stopping: one that nobody waits for holds nothing but memory.
 type Pacer struct {
 	newTimer func(fire func()) Timer
 	debt     bool
+	most     int // how many may wait
 	epoch    time.Time
 
 	mu     sync.Mutex
 	lim    limiter
+	sched  *Schedule    // the same, unless that is another limiter
+	dated  bool         // windows begin by the calendar
 	head   *Reservation // the queue
 	tail   *Reservation
 	length int
@@ -71,13 +88,22 @@ type Pacer struct {
 }
 
 // New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once.
-func New(limit Limit, opts ...Option) *Pacer {
-	s := NewSchedule(limit)
-	return newPacer(&s, opts)
+func New(limit Limit, opts ...Option) *Pacer { return NewAll(Limits{limit}, opts...) }
+
+// NewAll returns a Pacer of several limits, which all hold: a grant comes at the earliest instant that each of them allows, and
+// counts for each of them.
+func NewAll(limits Limits, opts ...Option) *Pacer {
+	s := NewSchedule(limits...)
+	p := newPacer(&s, opts)
+	p.sched = &s
+	return p
 }
 
 func newPacer(lim limiter, opts []Option) *Pacer {
-	p := &Pacer{lim: lim, epoch: time.Now(), newTimer: afterFunc}
+	p := &Pacer{lim: lim, epoch: time.Now(), newTimer: afterFunc, most: math.MaxInt}
+	if lim != nil {
+		p.dated = lim.HasCalendar()
+	}
 	for _, opt := range opts {
 		opt(p)
 	}
@@ -91,18 +117,38 @@ func afterFunc(fire func()) Timer {
 }
 
 // now is called with the lock held: a clock read before it may be older than what the state says.
-func (p *Pacer) now() int64 { return int64(time.Since(p.epoch)) }
+func (p *Pacer) now() int64 {
+	if p.dated {
+		return p.date()
+	}
+	return int64(time.Since(p.epoch))
+}
+
+// date is now, and tells the limits what the wall clock says.
+func (p *Pacer) date() int64 {
+	t := time.Now()
+	now := int64(t.Sub(p.epoch))
+	p.lim.SetWall(t.UnixNano() - now)
+	return now
+}
 
 // Wait waits for a grant of one unit. If ctx ends first the place is given back and the cause of ctx returned.
 func (p *Pacer) Wait(ctx context.Context) error { return p.WaitN(ctx, 1) }
 
-// WaitN waits for one grant that costs n units, n > 0. A cost above the burst is a *CostError, unless the Pacer was made
-// WithDebt.
+// WaitN waits for one grant that costs n units, n > 0. A cost above what a limit can grant at once is a *CostError, unless the
+// Pacer was made WithDebt. Other errors are a *FullError and ErrClosed.
 func (p *Pacer) WaitN(ctx context.Context, n int) error {
-	if err := context.Cause(ctx); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	p.mu.Lock()
+	if p.head == nil && p.sched != nil && !p.closed && n > 0 && int64(n) <= p.sched.most { // the short way
+		if now := p.now(); p.sched.Grab(now, int64(n)) {
+			p.turn = now
+			p.mu.Unlock()
+			return nil
+		}
+	}
 	if err := p.admit(n); err != nil {
 		p.mu.Unlock()
 		return err
@@ -113,9 +159,20 @@ func (p *Pacer) WaitN(ctx context.Context, n int) error {
 		p.mu.Unlock()
 		return nil
 	}
-	r := p.enqueue(now, int64(n))
+	r, err := p.enqueue(now, int64(n))
 	p.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	return r.Wait(ctx)
+}
+
+// Do waits for a grant and calls f. The error is that of Wait, or that of f.
+func (p *Pacer) Do(ctx context.Context, f func(context.Context) error) error {
+	if err := p.Wait(ctx); err != nil {
+		return err
+	}
+	return f(ctx)
 }
 
 // Grant is WaitN, and returns the grant, for one who may have feedback on it.
@@ -153,7 +210,7 @@ func (p *Pacer) TryN(n int) (granted bool, wait time.Duration, err error) {
 	if p.grantNow(now, int64(n)) {
 		return true, 0, nil
 	}
-	at, ok := p.slotBehind(p.tail, now, int64(n))
+	at, ok := p.slotBehind(nil, now, int64(n))
 	if !ok {
 		return false, -1, nil
 	}
@@ -175,30 +232,63 @@ func (p *Pacer) ReserveN(n int) (*Reservation, error) {
 	if p.grantNow(now, int64(n)) {
 		return &Reservation{p: p, n: int64(n), asked: now, granted: p.turn, state: granted}, nil
 	}
-	return p.enqueue(now, int64(n)), nil
+	return p.enqueue(now, int64(n))
 }
 
-// SetLimit changes the limit, from now on and for those who wait already. The units in the bucket stay, up to the new
-// burst; what is missing for the next grant comes in at the new rate. A rate that was cut by feedback is so no more; a
-// cooldown stays.
-func (p *Pacer) SetLimit(limit Limit) {
-	p.change(func(now int64) { p.lim.SetLimit(now, limit) })
+// SetLimit changes the limit, from now on and for those who wait already: it is the only one then. The units in a bucket stay,
+// up to the new burst; what is missing for the next grant comes in at the new rate. What lies in a window stays there. A rate
+// that was cut by feedback is so no more; a cooldown stays.
+func (p *Pacer) SetLimit(limit Limit) { p.SetLimits(Limits{limit}) }
+
+// SetLimits is SetLimit for several limits.
+func (p *Pacer) SetLimits(limits Limits) {
+	p.change(func(now int64) {
+		p.date()
+		p.lim.SetLimits(now, limits)
+		p.dated = p.lim.HasCalendar()
+	})
 }
 
-// Limit returns the limit that is set.
+// Limit returns the limit that is set; of several that with the lowest rate.
 func (p *Pacer) Limit() Limit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.lim.Limit()
 }
 
-// Effective returns the limit in force: the one that is set, or a part of it where feedback has cut it.
+// Limits returns the limits that are set.
+func (p *Pacer) Limits() Limits {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lim.Limits()
+}
+
+// Effective returns the limit in force: the one that is set, or a part of it where feedback has cut it; of several that with
+// the lowest rate.
 func (p *Pacer) Effective() Limit {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.now()
 	p.settle(now)
 	return p.lim.Effective(now)
+}
+
+// EffectiveLimits returns the limits in force.
+func (p *Pacer) EffectiveLimits() Limits {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.settle(now)
+	return p.lim.EffectiveLimits(now)
+}
+
+// Usage returns how much of each limit is used up. Those who wait are no part of it.
+func (p *Pacer) Usage() []Usage {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.settle(now)
+	return p.lim.Usage(now)
 }
 
 // Cooldown returns until when there are no grants, as the remote has asked for; the zero time if there are.
@@ -287,34 +377,34 @@ func (p *Pacer) admit(n int) error {
 	if p.closed {
 		return ErrClosed
 	}
-	return p.lim.Limit().CheckCost(int64(n), p.debt)
+	return p.lim.CheckCost(int64(n), p.debt)
 }
 
 // grantNow grants n units to one who asks now, if that keeps nobody waiting.
 func (p *Pacer) grantNow(now, n int64) bool {
-	if p.head != nil {
+	if p.head != nil || !p.lim.Grab(now, n) {
 		return false
 	}
-	at, ok := p.lim.Slot(now, n)
-	if !ok || at > now {
-		return false
-	}
-	p.turn = at
-	p.lim.Take(now, n)
+	p.turn = now
 	return true
 }
 
-// slotBehind returns the slot of n units asked for now, or, for a waiting r and n = 0, that of r.
+// slotBehind returns the slot of a waiting r, or if that is nil, of n units asked for now.
 func (p *Pacer) slotBehind(r *Reservation, now, n int64) (at int64, ok bool) {
 	t := now
 	if p.head != nil {
-		// All who wait have asked before the head's slot, so their units come in one run.
-		t = max(p.head.asked, p.turn)
+		t = max(p.head.asked, p.turn) // all who wait have asked before the head's slot
 	}
-	for ; r != nil; r = r.prev {
-		n += r.n
-	}
-	return p.lim.Slot(t, n)
+	return p.lim.Fold(t, func(yield func(n int64) bool) {
+		for q := p.head; q != nil; q = q.next {
+			if !yield(q.n) || q == r {
+				return
+			}
+		}
+		if r == nil {
+			yield(n)
+		}
+	})
 }
 
 // settle makes a grant of every slot that has come, in order, and arms the timer for the next one. Whether the owner of
@@ -373,7 +463,10 @@ func (p *Pacer) fire() {
 	p.settle(p.now())
 }
 
-func (p *Pacer) enqueue(now, n int64) *Reservation {
+func (p *Pacer) enqueue(now, n int64) (*Reservation, error) {
+	if p.length >= p.most {
+		return nil, &FullError{Most: p.most}
+	}
 	r := &Reservation{p: p, n: n, asked: now, prev: p.tail, done: make(chan struct{})}
 	if p.tail == nil {
 		p.head = r
@@ -385,7 +478,7 @@ func (p *Pacer) enqueue(now, n int64) *Reservation {
 	if p.head == r {
 		p.settle(now)
 	}
-	return r
+	return r, nil
 }
 
 func (p *Pacer) remove(r *Reservation) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -59,6 +60,68 @@ func ParseRate(s string) (Limit, Unit, error) {
 
 func badRate(s, why string) (Limit, Unit, error) {
 	return Limit{}, 0, fmt.Errorf("rate %q %s: a rate is N/UNIT such as 10/s, 100/m, 5000/h, 0.5/s or 2/10s, in bytes 500KB/s or 1MiB/s, or inf", s, why)
+}
+
+// ParseLimit parses a rate as ParseRate does, with options behind it, each once:
+//
+//	algorithm=paced|token-bucket|sliding-window|fixed-window
+//	burst=N               of a bucket
+//	align=first-use|minute|hour|day|week|month, zone=Europe/Berlin
+//	                      when fixed windows begin; with an align alone the algorithm is fixed-window
+//
+// 100/h,algorithm=sliding-window is a limit, and so are 10/s,burst=5 and 1000/d,align=day. None allows no events.
+func ParseLimit(s string) (Limit, Unit, error) {
+	parts := strings.Split(s, ",")
+	var l Limit
+	unit := Events
+	if parts[0] != "none" {
+		var err error
+		if l, unit, err = ParseRate(parts[0]); err != nil {
+			return Limit{}, 0, err
+		}
+	}
+	at := len(parts[0]) + 1
+	given := map[string]bool{}
+	for _, part := range parts[1:] {
+		name, value, _ := strings.Cut(part, "=")
+		bad := func(why string) (Limit, Unit, error) {
+			return Limit{}, 0, fmt.Errorf("limit %q, at position %d: %s", s, at+1, why)
+		}
+		if given[name] {
+			return bad(fmt.Sprintf("%q is given twice", name))
+		}
+		given[name] = true
+		var err error
+		switch name {
+		case "algorithm":
+			l.Algorithm, err = ParseAlgorithm(value)
+		case "burst":
+			if l.Burst, err = strconv.ParseInt(value, 10, 64); err != nil || l.Burst < 1 {
+				return bad(fmt.Sprintf("burst %q: it is a whole number, 1 or more", value))
+			}
+		case "align":
+			l.Align, err = ParseAlign(value)
+		case "zone":
+			l.Zone = value
+		default:
+			return bad(fmt.Sprintf("unknown option %q: behind a rate there may be algorithm=NAME, burst=N, align=first-use|minute|hour|day|week|month and zone=NAME",
+				part))
+		}
+		if err != nil {
+			return bad(err.Error())
+		}
+		at += len(part) + 1
+	}
+	if given["align"] && !given["algorithm"] {
+		l.Algorithm = FixedWindow
+	}
+	if l.IsUnlimited() && len(parts) > 1 {
+		return Limit{}, 0, fmt.Errorf("limit %q: nothing goes with inf, which has no limit", s)
+	}
+	if err := l.Validate(); err != nil {
+		return Limit{}, 0, fmt.Errorf("limit %q: %w", s, err)
+	}
+	return l, unit, nil
 }
 
 // ParseEvery parses the interval between two events: 100ms, 1.5s, 2m, 1h30m, 1d.

@@ -49,3 +49,63 @@ func FuzzParseRate(f *testing.F) {
 		}
 	})
 }
+
+func TestParseLimit(t *testing.T) {
+	for in, want := range map[string]pacer.Limit{
+		"10/s":                               pacer.Per(10, time.Second),
+		"inf":                                pacer.Unlimited(),
+		"none":                               {},
+		"10/s,burst=5":                       pacer.Per(10, time.Second).WithBurst(5),
+		"100/h,algorithm=sliding-window":     pacer.Per(100, time.Hour).With(pacer.SlidingWindow),
+		"100/m,algorithm=token-bucket":       pacer.Per(100, time.Minute).With(pacer.TokenBucket),
+		"5/m,burst=1,algorithm=token-bucket": pacer.Per(5, time.Minute).With(pacer.TokenBucket).WithBurst(1),
+		"1000/d,align=day":                   pacer.Per(1000, 24*time.Hour).Aligned(pacer.AtDay, ""),
+		"9/h,algorithm=fixed-window,align=hour,zone=Europe/Berlin": pacer.Per(9, time.Hour).Aligned(pacer.AtHour, "Europe/Berlin"),
+		"1000/30d,align=month,zone=Local":                          pacer.Per(1000, 720*time.Hour).Aligned(pacer.AtMonth, "Local"),
+	} {
+		got, _, err := pacer.ParseLimit(in)
+		if err != nil || got != want {
+			t.Errorf("ParseLimit(%q) = %#v, %v", in, got, err)
+		}
+		if again, _, err := pacer.ParseLimit(got.String()); err != nil || again != got {
+			t.Errorf("%q is %v, which is parsed as %#v, %v", in, got, again, err)
+		}
+	}
+	for in, want := range map[string]string{
+		"10":                                    `rate "10" has no unit of time: a rate is N/UNIT`,
+		"10/s,":                                 `limit "10/s,", at position 6: unknown option ""`,
+		"10/s,bust=5":                           `at position 6: unknown option "bust=5": behind a rate there may be algorithm=NAME, burst=N`,
+		"10/s,burst=0":                          `at position 6: burst "0": it is a whole number, 1 or more`,
+		"10/s,burst=3,burst=4":                  `at position 14: "burst" is given twice`,
+		"10/s,algorithm=fast":                   `unknown algorithm "fast": it is one of paced, token-bucket, sliding-window, fixed-window`,
+		"10/s,align=year":                       `unknown align "year": it is one of first-use, minute, hour, day, week, month`,
+		"10/s,algorithm=sliding-window,burst=3": `burst=3 does not go with algorithm=sliding-window`,
+		"10/s,align=day":                        `align=day does not go with 10 per 1s`,
+		"10/d,align=day,zone=Mars/Olympus":      `zone="Mars/Olympus" is no time zone that this system knows`,
+		"10/d,zone=UTC":                         `they go with algorithm=fixed-window only, not with paced`,
+		"10/d,algorithm=paced,align=day":        `they go with algorithm=fixed-window only`,
+		"inf,burst=3":                           `nothing goes with inf`,
+	} {
+		if got, _, err := pacer.ParseLimit(in); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ParseLimit(%q) = %v, %v; want %q", in, got, err, want)
+		}
+	}
+}
+
+func FuzzParseLimit(f *testing.F) {
+	for _, s := range []string{"10/s,burst=4", "100/h,algorithm=sliding-window", "5/d,align=day,zone=Europe/Berlin", "none", "1MiB/s,algorithm=token-bucket"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		l, _, err := pacer.ParseLimit(s)
+		if err != nil {
+			return
+		}
+		if l.Validate() != nil {
+			t.Fatalf("%q is accepted as %#v", s, l)
+		}
+		if again, _, err := pacer.ParseLimit(l.String()); err != nil || !again.Equal(l) {
+			t.Fatalf("%q is %v, which is parsed as %v, %v", s, l, again, err)
+		}
+	})
+}

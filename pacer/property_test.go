@@ -302,7 +302,7 @@ func TestASlotIsTheFoldOfTheGrantsBeforeIt(t *testing.T) {
 			until, _ := s.Until(last)
 			now = until + rng.Int64N(int64(20*time.Second))
 		}
-		turn, fold, units := now, s, int64(0)
+		turn, fold, units := now, s.Clone(), int64(0)
 		for range 60 {
 			n := 1 + rng.Int64N(max(limit.Burst, 1))
 			units += n

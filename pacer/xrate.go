@@ -63,6 +63,23 @@ func (x *xrate) Take(t, n int64) {
 	x.lim.ReserveN(x.time(at), int(n))
 }
 
+func (x *xrate) Grab(now, n int64) bool {
+	if at, ok := x.Slot(now, n); !ok || at > now {
+		return false
+	}
+	x.Take(now, n)
+	return true
+}
+
+func (x *xrate) Fold(t int64, costs func(yield func(n int64) bool)) (at int64, ok bool) {
+	units := int64(0) // they come in one run
+	costs(func(n int64) bool {
+		units += n
+		return true
+	})
+	return x.Slot(t, units)
+}
+
 // from returns the earliest instant from t on at which there may be a grant.
 func (x *xrate) from(t int64) int64 {
 	if x.pending {
@@ -72,6 +89,28 @@ func (x *xrate) from(t int64) int64 {
 }
 
 func (x *xrate) Effective(int64) Limit { return x.Limit() }
+
+func (x *xrate) EffectiveLimits(int64) Limits { return x.Limits() }
+
+func (x *xrate) CheckCost(n int64, debt bool) error { return x.Limit().CheckCost(n, debt) }
+
+func (x *xrate) Usage(now int64) []Usage {
+	limit := x.Limit()
+	u := Usage{Limit: limit, Quota: limit.most()}
+	if limit.Events <= 0 || limit.IsUnlimited() {
+		return []Usage{{Limit: limit}}
+	}
+	tokens := x.lim.TokensAt(x.time(now))
+	u.Remaining = min(int64(max(tokens, 0)), u.Quota)
+	if u.Remaining < u.Quota {
+		u.Reset = time.Duration(math.Ceil((float64(u.Remaining+1) - tokens) / float64(x.lim.Limit()) * 1e9))
+	}
+	return []Usage{u}
+}
+
+func (*xrate) SetWall(int64) {}
+
+func (*xrate) HasCalendar() bool { return false }
 
 func (x *xrate) Throttled(now, slot int64, f Feedback, random uint64) (isNew bool) {
 	return x.throttled(now, slot, f, random)
@@ -86,9 +125,13 @@ func (x *xrate) SetPaused(now int64, paused bool) {
 	x.paused = paused
 }
 
-func (x *xrate) SetLimit(now int64, to Limit) {
+// SetLimits sets the slowest of several: a limiter of that package has one.
+func (x *xrate) SetLimits(now int64, limits Limits) {
+	to := limits.Slowest()
 	x.lim.SetLimitAt(x.time(now), to.Rate())
 	x.lim.SetBurstAt(x.time(now), int(to.burst()))
 }
+
+func (x *xrate) Limits() Limits { return Limits{x.Limit()} }
 
 func (x *xrate) Limit() Limit { return FromRate(x.lim.Limit(), x.lim.Burst()) }

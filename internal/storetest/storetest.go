@@ -34,6 +34,12 @@ type Reservation interface {
 	Slot() time.Time
 }
 
+// A LimitsClient is a Client of a store that keeps several limits at once.
+type LimitsClient interface {
+	Client
+	SetLimits(limits pacer.Limits) error
+}
+
 // A FeedbackClient is a Client of a store that takes feedback. Its reservations are FeedbackReservations.
 type FeedbackClient interface {
 	Client
@@ -89,6 +95,12 @@ func Run(t *testing.T, f Factory) {
 		{"10 the rate recovers", recovers},
 		{"10 a cooldown without a limit", cooldownUnlimited},
 		{"10 a limit that is set ends the cut", setEndsCut},
+		{"1 a sliding window", slidingWindow},
+		{"1 a fixed window", fixedWindow},
+		{"5 several limits at once", severalLimits},
+		{"6 a place is given back among several limits", cancelAmongLimits},
+		{"7 a window keeps what was granted", windowKeeps},
+		{"10 a cut window", cutWindow},
 		{"pause and resume", pause},
 		{"debt", debt},
 	} {

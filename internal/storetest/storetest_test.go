@@ -29,6 +29,7 @@ func (c client) Reserve(n int) (storetest.Reservation, error) {
 }
 func (c client) Try(n int) (bool, time.Duration, error) { return c.TryN(n) }
 func (c client) SetLimit(limit pacer.Limit) error       { c.Pacer.SetLimit(limit); return nil }
+func (c client) SetLimits(limits pacer.Limits) error    { c.Pacer.SetLimits(limits); return nil }
 func (client) Die()                                     {}
 
 func (c client) Effective() (pacer.Limit, error) { return c.Pacer.Effective(), nil }
@@ -53,4 +54,7 @@ func (r reservation) Throttled(f pacer.Feedback) (pacer.Cooldown, error) {
 	return r.Reservation.Throttled(f), nil
 }
 
-var _ storetest.FeedbackClient = client{}
+var (
+	_ storetest.FeedbackClient = client{}
+	_ storetest.LimitsClient   = client{}
+)

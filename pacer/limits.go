@@ -1,0 +1,137 @@
+package pacer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Limits are the limits of one key, which all hold: a grant is made when each of them allows it, and counts for each of them.
+type Limits []Limit
+
+// LimitsMost is how many limits a key may have.
+const LimitsMost = 8
+
+var errNoLimits = errors.New("there is no limit: one that allows everything is inf")
+
+// Validate returns an error if there are none or too many, or one of them is not valid.
+func (l Limits) Validate() error {
+	switch {
+	case len(l) == 0:
+		return errNoLimits
+	case len(l) > LimitsMost:
+		return fmt.Errorf("%d limits at once: there may be %d", len(l), LimitsMost)
+	}
+	for _, limit := range l {
+		if err := limit.Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// String returns the limits as ParseLimit takes them, with " and " between.
+func (l Limits) String() string {
+	names := make([]string, len(l))
+	for i, limit := range l {
+		names[i] = limit.String()
+	}
+	return strings.Join(names, " and ")
+}
+
+// CheckCost returns a *CostError if one grant can't cost n units: that of the limit that can grant the fewest at once.
+func (l Limits) CheckCost(n int64, debt bool) error {
+	var worst *CostError
+	for _, limit := range l {
+		var err *CostError
+		if errors.As(limit.CheckCost(n, debt), &err) && (worst == nil || err.Burst < worst.Burst) {
+			worst = err
+		}
+	}
+	switch {
+	case worst != nil:
+		return worst
+	case n < 1:
+		return &CostError{Cost: n}
+	}
+	return nil
+}
+
+// Slowest returns the limit with the lowest rate, the zero Limit if there is none.
+func (l Limits) Slowest() Limit {
+	if len(l) == 0 {
+		return Limit{}
+	}
+	slowest := l[0]
+	for _, limit := range l[1:] {
+		if limit.compareRate(slowest) < 0 {
+			slowest = limit
+		}
+	}
+	return slowest
+}
+
+// IsUnlimited reports whether they allow any number of events.
+func (l Limits) IsUnlimited() bool {
+	for _, limit := range l {
+		if !limit.IsUnlimited() {
+			return false
+		}
+	}
+	return len(l) > 0
+}
+
+// Equal reports whether l and m allow the same, in any order.
+func (l Limits) Equal(m Limits) bool { return l.covers(m) && m.covers(l) }
+
+// covers reports whether each of m is one of l.
+func (l Limits) covers(m Limits) bool {
+	for _, limit := range m {
+		if l.find(limit) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+func (l Limits) find(limit Limit) int {
+	for i := range l {
+		if l[i].Equal(limit) {
+			return i
+		}
+	}
+	return -1
+}
+
+// Stricter returns limits that keep both l and m. A bucket and a bucket, if each has one only, and windows of the same kind and
+// length become one: that with the lower rate, with the lower burst. All others hold together. It is l where l keeps both.
+func (l Limits) Stricter(m Limits) Limits {
+	strict := append(Limits(nil), l...)
+	single := l.buckets() == 1 && m.buckets() == 1
+	for _, limit := range m {
+		at := strict.find(limit)
+		for i := range l {
+			if kin := strict[i].kin(limit); at < 0 && (kin == 2 && limit.Algorithm.isWindow() || kin > 0 && !limit.Algorithm.isWindow() && single) {
+				at = i
+				strict[i] = strict[i].Stricter(limit)
+			}
+		}
+		if at < 0 && !limit.IsUnlimited() {
+			strict = append(strict, limit)
+		}
+	}
+	if len(strict) > 1 {
+		strict = slices.DeleteFunc(strict, Limit.IsUnlimited)
+	}
+	return strict
+}
+
+func (l Limits) buckets() (n int) {
+	for _, limit := range l {
+		if !limit.Algorithm.isWindow() {
+			n++
+		}
+	}
+	return n
+}
