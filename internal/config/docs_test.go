@@ -1,0 +1,126 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/throttle-cli/throttle/internal/config"
+	"github.com/throttle-cli/throttle/internal/preset"
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+const (
+	exampleFile = "../../docs/throttle.example.toml"
+	docsFile    = "../../docs/config.md"
+)
+
+// realChecks are those that a program makes, as far as there are such.
+func realChecks() config.Checks {
+	return config.Checks{
+		Rate: func(text string) error {
+			rate, _, _ := strings.Cut(text, ",")
+			_, _, err := pacer.ParseRate(rate)
+			return err
+		},
+		Every: func(text string) error {
+			_, err := pacer.ParseEvery(text)
+			return err
+		},
+		Preset: func(text string) error {
+			_, err := preset.Lookup(text)
+			return err
+		},
+	}
+}
+
+// The example has no error, and every field.
+func TestExample(t *testing.T) {
+	for _, err := range config.Check(exampleFile, realChecks()) {
+		t.Error(err)
+	}
+	c, err := config.Load(config.Options{File: exampleFile, Checks: realChecks()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := c.WriteListJSON(&b); err != nil {
+		t.Fatal(err)
+	}
+	type fields map[string]any
+	var list []struct {
+		Fields   fields
+		Accounts []struct{ Fields fields }
+	}
+	if err := json.Unmarshal(b.Bytes(), &list); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	note := func(f fields) {
+		for name := range f {
+			seen[name] = true
+		}
+	}
+	for _, l := range list {
+		note(l.Fields)
+		for _, a := range l.Accounts {
+			note(a.Fields)
+		}
+	}
+	for _, v := range lookup(t, c, "", "", nil).Values {
+		seen[v.Field] = true
+	}
+	for _, name := range config.Fields() {
+		if !seen[name] {
+			t.Errorf("%s has no %s", exampleFile, name)
+		}
+	}
+}
+
+// docs/config.md has the fields, and what it shows is so.
+func TestDocs(t *testing.T) {
+	text := read(t, docsFile)
+	for line := range strings.Lines(text) {
+		if utf8.RuneCountInString(line) > 111 {
+			t.Errorf("a line of more than 110 characters: %s", line)
+		}
+	}
+	_, table, _ := strings.Cut(text, "| field | is | such as |\n")
+	var names []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|.*\\|$").FindAllStringSubmatch(table, -1) {
+		names = append(names, m[1])
+	}
+	if !slices.Equal(names, config.Fields()) {
+		t.Errorf("its fields are %q", names)
+	}
+
+	_, rest, _ := strings.Cut(text, "## In short\n\n")
+	sample, _, _ := strings.Cut(rest, "\n    throttle exec")
+	_, rest, _ = strings.Cut(text, "--account 1234 --burst 7\n")
+	shown, _, _ := strings.Cut(rest, "\n\n")
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile(config.FileName, []byte(indented(sample)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(config.Options{Getenv: env(nil), Checks: realChecks()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	if err := lookup(t, c, "ec2", "1234", map[string]config.Given{"burst": {Texts: []string{"7"}}}).Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != indented(shown)+"\n" {
+		t.Errorf("it shows\n%s\nand it is\n%s", indented(shown), &b)
+	}
+}
+
+// indented returns the text of a block of code.
+func indented(block string) string {
+	return regexp.MustCompile("(?m)^    ").ReplaceAllString(block, "")
+}
