@@ -32,7 +32,7 @@ and exit code are its own. With --attempts, --throttled-on, --preset or
 		RunE: func(c *cobra.Command, command []string) error { return runExec(c.Context(), o, command, std) },
 	}
 	addGroups(c,
-		newGroup("Rate", o.pace.addFlags),
+		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "n") }),
 		newGroup("Grant", o.addFlags),
 		newGroup("Attempts", o.retry.addFlags, o.addTermFlags),
 		newGroup("Messages", std.log.addFlags),
@@ -65,7 +65,7 @@ func runExec(ctx context.Context, o *execOptions, command []string, std streams)
 	}
 	sig := catch(ctx)
 	defer sig.stop()
-	g, err := o.take(sig.ctx, 1, std)
+	g, err := o.take(sig.ctx, std)
 	var interrupt *job.Interrupt
 	switch {
 	case errors.As(err, &interrupt):

@@ -30,11 +30,14 @@ func codeOf(err error) int {
 	var interrupt *job.Interrupt
 	var start *batch.StartError
 	var halt *batch.HaltError
+	var refused *refusedError
 	switch {
 	case errors.As(err, &code):
 		return int(code)
 	case errors.As(err, &interrupt):
 		return codeSignal + int(interrupt.Signal)
+	case errors.As(err, &refused):
+		return codeNotGranted
 	case errors.As(err, &halt):
 		return codeHalted
 	case errors.As(err, &start) && job.NotFound(start.Err):

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/throttle-cli/throttle/lockfile"
-	"github.com/throttle-cli/throttle/pacer"
 )
 
 // grantOptions are those of the commands that wait for one grant of a shared limit.
@@ -27,6 +26,7 @@ const defaultKey = "default"
 func (o *grantOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.maxWait, "max-wait", "", "give up if the slot is more than `DURATION` away")
 	f.BoolVar(&o.noWait, "no-wait", false, "give up unless the slot is now")
+	o.pace.addQueueFlags(f)
 	f.IntVarP(&o.conflictCode, "conflict-exit-code", "E", codeNotGranted, "exit with `CODE` when giving up")
 }
 
@@ -40,6 +40,7 @@ type grant struct {
 	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
 	Paused  bool          // whether it is not, as the key is paused
+	Full    bool          // whether it is not, as so many wait as may
 	r       *lockfile.Reservation
 }
 
@@ -60,13 +61,13 @@ func (o *grantOptions) patience() (time.Duration, error) {
 	return d, nil
 }
 
-// take waits for a grant of n units.
-func (o *grantOptions) take(ctx context.Context, n int, std streams) (grant, error) {
+// take waits for a grant.
+func (o *grantOptions) take(ctx context.Context, std streams) (grant, error) {
 	f, err := o.open(std)
 	if err != nil {
 		return grant{}, err
 	}
-	g, err := o.ask(ctx, f, n)
+	g, err := o.ask(ctx, f)
 	if !g.Locked { // to close the file would need its lock
 		_ = f.Close() // a place is given back by the end of the process too
 	}
@@ -84,16 +85,23 @@ func (o *grantOptions) open(std streams) (*lockfile.File, error) {
 	if !o.pace.shared() {
 		o.pace.key = defaultKey
 	}
-	limit, unit, err := o.pace.limit.optional()
+	w, err := o.pace.limit.optional()
 	if err != nil {
 		return nil, err
 	}
-	return o.pace.adopt(lockfile.Options{Limit: limit, Bytes: unit == pacer.Bytes}, std)
+	if _, err := o.pace.units(); err != nil {
+		return nil, err
+	}
+	return o.pace.adopt(w, o.pace.debt, std)
 }
 
-// ask waits for a grant of n units of the shared limit.
-func (o *grantOptions) ask(ctx context.Context, f *lockfile.File, n int) (grant, error) {
+// ask waits for a grant of the shared limit.
+func (o *grantOptions) ask(ctx context.Context, f *lockfile.File) (grant, error) {
 	patience, err := o.patience()
+	if err != nil {
+		return grant{}, err
+	}
+	n, err := o.pace.units()
 	if err != nil {
 		return grant{}, err
 	}
@@ -126,6 +134,8 @@ func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) 
 		return grant{Slot: late.Slot, Retry: late.Wait, Paused: late.Paused}, nil
 	case errors.Is(err, errTooLong):
 		return grant{Retry: -1, Locked: true}, nil
+	case errors.Is(err, lockfile.ErrFull):
+		return grant{Retry: -1, Full: true}, nil
 	}
 	if err != nil {
 		return grant{}, err
@@ -140,12 +150,19 @@ func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) 
 
 var errTooLong = errors.New("the slot was moved away")
 
+// A refusedError says that there was no grant, which is no fault.
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string { return e.text }
+
 // refused says that there was no grant in time, and returns the exit code for it.
 func (o *grantOptions) refused(g grant, std streams) error {
 	when := "there is no slot: the limit allows no events"
 	switch {
 	case g.Paused:
 		when = "it is paused (throttle set " + o.pace.flags() + " --resume)"
+	case g.Full:
+		when = full(o.pace.maxQueue)
 	case g.Locked:
 		when = "the lock of its state was not free: is a process stopped that holds it?"
 	case !g.Slot.IsZero():
@@ -155,6 +172,14 @@ func (o *grantOptions) refused(g grant, std streams) error {
 	}
 	std.log.fail(fmt.Sprintf("%s: not granted: %s", o.pace.name(), when), "key", g.Key)
 	return exitCode(o.conflictCode)
+}
+
+// full says that so many wait as may.
+func full(n int) string {
+	if n == anyQueue {
+		return "as many wait as there is room for"
+	}
+	return fmt.Sprintf("%d wait already (--max-queue)", n)
 }
 
 // clockFormat is how a time is shown: with the date, where that is not today.

@@ -3,6 +3,8 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -12,17 +14,19 @@ import (
 // noBurst is the burst of those who say none.
 const noBurst = -1
 
-// limitOptions are the flags that say what the limit is.
+// limitOptions are the flags that say what the limits are.
 type limitOptions struct {
-	rates []string
-	every string
-	burst int64
+	rates     []string
+	every     string
+	algorithm string
+	burst     int64
 }
 
 func (o *limitOptions) addFlags(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.rates, "rate", "r", nil, "`N/UNIT` such as 50/s, 100/m, 2/10s, 1MiB/s, or inf")
+	f.StringArrayVarP(&o.rates, "rate", "r", nil, "`N/UNIT`: 50/s, 100/m, 2/10s, 1MiB/s, inf; again: all of them hold")
 	f.StringVar(&o.every, "every", "", "one each `INTERVAL` such as 100ms or 1.5s")
 	f.StringVar(&o.every, "delay", "", "the same as --every")
+	f.StringVar(&o.algorithm, "algorithm", "", "`NAME`: paced, token-bucket, sliding-window, fixed-window")
 	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time; otherwise 1")
 	_ = f.MarkHidden("delay")
 }
@@ -30,41 +34,108 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 // given reports whether a rate is.
 func (o *limitOptions) given() bool { return len(o.rates) > 0 || o.every != "" }
 
-// optional is limit where there may be none: then it returns the zero Limit.
-func (o *limitOptions) optional() (pacer.Limit, pacer.Unit, error) {
-	if !o.given() {
-		if o.burst != noBurst {
-			return pacer.Limit{}, pacer.Events, errors.New("--burst goes with a rate: throttle set changes it alone")
-		}
-		return pacer.Limit{}, pacer.Events, nil
+// optional is limits where there may be none.
+func (o *limitOptions) optional() (wanted, error) {
+	if o.given() {
+		return o.limits()
 	}
-	return o.limit()
+	switch {
+	case o.burst != noBurst:
+		return wanted{}, errors.New("--burst goes with a rate: throttle set changes it alone")
+	case o.algorithm != "":
+		return wanted{}, errors.New("--algorithm goes with a rate")
+	}
+	return wanted{}, nil
 }
 
-// limit returns the limit that the flags ask for, and what it counts.
-func (o *limitOptions) limit() (pacer.Limit, pacer.Unit, error) {
-	var l pacer.Limit
-	unit := pacer.Events
-	var err error
+// wanted is what the flags ask for.
+type wanted struct {
+	limits pacer.Limits // nil where none is given
+	open   []bool       // of each, whether neither its algorithm nor its burst is given
+	unit   pacer.Unit
+}
+
+// limits returns the limits that the flags ask for.
+func (o *limitOptions) limits() (w wanted, err error) {
 	switch {
-	case len(o.rates) > 1:
-		return l, unit, fmt.Errorf("--rate is given %d times: several limits at once are not supported yet, give one", len(o.rates))
-	case len(o.rates) == 1 && o.every != "":
-		return l, unit, errors.New("--rate and --every both say the rate: give one of them")
-	case len(o.rates) == 1:
-		l, unit, err = pacer.ParseRate(o.rates[0])
-	case o.every != "":
-		l, err = pacer.ParseEvery(o.every)
-	default:
-		return l, unit, errors.New("no rate is given: say --rate N/UNIT such as --rate 10/s, or --every 100ms, or --rate inf for no limit")
+	case len(o.rates) > 0 && o.every != "":
+		return w, errors.New("--rate and --every both say the rate: give one of them; for several limits at once give several --rate")
+	case !o.given():
+		return w, errors.New("no rate is given: say --rate N/UNIT such as --rate 10/s, or --every 100ms, or --rate inf for no limit")
 	}
-	if err == nil {
-		err = o.checkBurst()
+	if err := o.checkBurst(); err != nil {
+		return w, err
 	}
-	if err != nil {
-		return l, unit, err
+	if o.every != "" {
+		l, err := pacer.ParseEvery(o.every)
+		if err != nil {
+			return w, err
+		}
+		w.add(l, true)
 	}
-	return l.WithBurst(max(o.burst, 0)), unit, nil // 0 is 1
+	for i, text := range o.texts() {
+		l, unit, err := pacer.ParseLimit(text)
+		if err != nil {
+			return w, err
+		}
+		if i > 0 && unit != w.unit {
+			return w, fmt.Errorf("rate %q: some of the rates count bytes, and others do not: all count the same", text)
+		}
+		w.unit = unit
+		w.add(l, !strings.Contains(text, ","))
+	}
+	if len(w.limits) > 1 && slices.ContainsFunc(w.limits, pacer.Limit.IsUnlimited) {
+		return w, errors.New("--rate inf says that there is no limit: give it alone")
+	}
+	if err := o.complete(&w); err != nil {
+		return w, err
+	}
+	return w, w.limits.Validate()
+}
+
+// texts returns the rates one by one: the environment has several in one variable, with spaces between.
+func (o *limitOptions) texts() (texts []string) {
+	for _, r := range o.rates {
+		fields := strings.Fields(r)
+		if len(fields) > 1 && !slices.ContainsFunc(fields, func(f string) bool { return !strings.Contains(f, "/") }) {
+			texts = append(texts, fields...)
+		} else {
+			texts = append(texts, r)
+		}
+	}
+	return texts
+}
+
+func (w *wanted) add(l pacer.Limit, open bool) {
+	w.limits, w.open = append(w.limits, l), append(w.open, open)
+}
+
+// complete gives --algorithm and --burst to the rates that do not say theirs.
+func (o *limitOptions) complete(w *wanted) error {
+	if o.algorithm != "" {
+		a, err := pacer.ParseAlgorithm(o.algorithm)
+		if err != nil {
+			return fmt.Errorf("--algorithm: %w", err)
+		}
+		for i, l := range w.limits {
+			if w.open[i] && !l.IsUnlimited() {
+				w.limits[i], w.open[i] = l.With(a), false
+			}
+		}
+	}
+	if o.burst == noBurst {
+		return nil
+	}
+	taken := false
+	for i, l := range w.limits {
+		if l.Burst == 0 && isBucket(l.Algorithm) {
+			w.limits[i], w.open[i], taken = l.WithBurst(o.burst), false, true
+		}
+	}
+	if !taken {
+		return fmt.Errorf("--burst %d does not go with %v: windows have no burst, and of others each can have but one", o.burst, w.limits)
+	}
+	return nil
 }
 
 func (o *limitOptions) checkBurst() error {
@@ -73,3 +144,49 @@ func (o *limitOptions) checkBurst() error {
 	}
 	return nil
 }
+
+// as leaves what is not given as it is stored: the algorithm and the burst of the limit with the same period, or of the only one.
+func (w wanted) as(stored pacer.Limits) pacer.Limits {
+	limits := append(pacer.Limits{}, w.limits...)
+	for i, l := range limits {
+		for _, s := range stored {
+			if w.open[i] && (s.Per == l.Per || len(stored) == 1 && len(limits) == 1) && fits(l, s) {
+				s.Events, s.Per = l.Events, l.Per
+				limits[i] = s
+				break
+			}
+		}
+	}
+	return limits
+}
+
+// fits reports whether a rate may have the algorithm of a limit: windows of a calendar have lengths of their own.
+func fits(l, s pacer.Limit) bool {
+	s.Events, s.Per = l.Events, l.Per
+	return !l.IsUnlimited() && s.Validate() == nil
+}
+
+// over returns limits that are stored with the algorithm and the burst that are given.
+func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) {
+	w := wanted{limits: append(pacer.Limits{}, stored...), open: make([]bool, len(stored))}
+	for i := range w.limits {
+		w.open[i] = true
+		if o.burst != noBurst {
+			w.limits[i].Burst = 0
+		}
+		if o.algorithm != "" { // what belongs to the old one goes with it
+			l := w.limits[i]
+			w.limits[i] = pacer.Limit{Events: l.Events, Per: l.Per}
+			if a, err := pacer.ParseAlgorithm(o.algorithm); err == nil && isBucket(a) && isBucket(l.Algorithm) {
+				w.limits[i].Burst = l.Burst
+			}
+		}
+	}
+	if err := o.complete(&w); err != nil {
+		return nil, err
+	}
+	return w.limits, w.limits.Validate()
+}
+
+// isBucket reports whether limits of an algorithm have a burst.
+func isBucket(a pacer.Algorithm) bool { return a == pacer.Paced || a == pacer.TokenBucket }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -22,12 +23,18 @@ import (
 	"github.com/throttle-cli/throttle/pacer"
 )
 
-// paceOptions are the flags that say what the limit is, and with whom it is shared.
+// paceOptions are the flags that say what the limits are, with whom they are shared, and what a grant costs.
 type paceOptions struct {
-	limit limitOptions
-	key   string
-	state string
+	limit    limitOptions
+	key      string
+	state    string
+	cost     string
+	debt     bool
+	maxQueue int
 }
+
+// anyQueue is the --max-queue of those who give none.
+const anyQueue = -1
 
 func (o *paceOptions) addFlags(f *pflag.FlagSet) {
 	o.limit.addFlags(f)
@@ -37,6 +44,40 @@ func (o *paceOptions) addFlags(f *pflag.FlagSet) {
 func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 	f.Var((*name)(&o.key), "key", "share the rate with all that use the key `NAME`")
 	f.Var((*name)(&o.state), "state", "share it by the state file `FILE`")
+}
+
+// addCostFlags adds --cost with a letter, "" for none, and --debt.
+func (o *paceOptions) addCostFlags(f *pflag.FlagSet, letter string) {
+	f.StringVarP(&o.cost, "cost", letter, "1", "a grant costs `N` units of each rate")
+	f.BoolVar(&o.debt, "debt", false, "it may cost more than a burst or a window: then it waits for all of it")
+}
+
+func (o *paceOptions) addQueueFlags(f *pflag.FlagSet) {
+	f.IntVar(&o.maxQueue, "max-queue", anyQueue, "give up if `N` wait already")
+}
+
+// queue returns --max-queue as a state file takes it.
+func (o *paceOptions) queue() (int, error) {
+	switch {
+	case o.maxQueue == anyQueue:
+		return 0, nil
+	case o.maxQueue < 0:
+		return 0, fmt.Errorf("--max-queue %d: it is 0 or more", o.maxQueue)
+	case o.maxQueue == 0:
+		return -1, nil
+	}
+	return o.maxQueue, nil
+}
+
+// units returns what a grant costs, where that does not depend on the line.
+func (o *paceOptions) units() (int, error) { return parseCost(o.cost) }
+
+func parseCost(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("cost %q: it is a whole number, 1 or more", text)
+	}
+	return n, nil
 }
 
 // A name is the value of a flag that can't be empty: an empty variable of a script must not name another key.
@@ -60,14 +101,11 @@ func (o *paceOptions) shared() bool { return o.key != "" || o.state != "" }
 
 // A pace is what a mode goes by.
 type pace struct {
-	wait  func(context.Context) (batch.Grant, error)
-	ask   func(context.Context, int) (pipe.Grant, error)
-	limit func() pacer.Limit // in force, as far as is known
+	limiter
 	unit  pacer.Unit
 	ahead time.Duration // for how long grants may be asked for before their slots
 	key   string
-	// now returns how the limit stands.
-	now func() limitState
+	cost  int // of each grant
 	// next is the slot that is waited for, where tracks is set; zero for none.
 	next   atomic.Pointer[time.Time]
 	tracks bool
@@ -75,16 +113,10 @@ type pace struct {
 	feeds func(a *batch.Attempt, c pacer.Cooldown)
 	// feedback is what becomes of the limit then.
 	feedback pacer.Feedback
+	// explain says what there is to say about an error of the limiter.
+	explain func(error) error
 	// shared says that others may lower the limit, whatever it is now.
 	shared bool
-	close  func()
-}
-
-// A limitState is how a limit stands.
-type limitState struct {
-	set, effective pacer.Limit
-	cooldown       time.Time // until when there are no grants; zero for none
-	paused         bool
 }
 
 // react has the limit hear of attempts that the remote has throttled.
@@ -155,79 +187,59 @@ func environ(key string) []string {
 
 // open returns the pace that the flags ask for. With debt a grant may cost more than the burst.
 func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
+	cost, err := o.units()
+	if err != nil {
+		return nil, err
+	}
 	if o.shared() {
-		limit, unit, err := o.limit.optional()
+		w, err := o.limit.optional()
 		if err != nil {
 			return nil, err
 		}
-		return o.openShared(limit, unit, debt, std)
+		return o.openShared(w, cost, debt || o.debt, std)
 	}
-	limit, unit, err := o.limit.limit()
+	if o.maxQueue != anyQueue {
+		return nil, errors.New("--max-queue goes with --key or --state: nobody else waits")
+	}
+	w, err := o.limit.limits()
 	if err != nil {
 		return nil, err
 	}
 	opts := []pacer.Option{pacer.WithTimer(func(fire func()) pacer.Timer { return finetimer.New(fire) })}
-	if debt {
+	if debt || o.debt {
 		opts = append(opts, pacer.WithDebt())
+	} else if err := w.limits.CheckCost(int64(cost), false); err != nil {
+		return nil, o.explain(err)
 	}
-	p := pacer.New(limit, opts...)
-	own := &pace{
-		now: func() limitState {
-			return limitState{set: p.Limit(), effective: p.Effective(), cooldown: p.Cooldown(), paused: p.Paused()}
-		},
-		ask:   func(_ context.Context, n int) (pipe.Grant, error) { return p.ReserveN(n) },
-		limit: p.Limit,
-		unit:  unit,
-		ahead: ahead,
-		close: func() {},
-	}
-	own.wait = func(ctx context.Context) (batch.Grant, error) {
-		if own.feeds == nil && !own.tracks {
-			return nil, p.Wait(ctx)
-		}
-		r, err := p.Reserve()
-		if err != nil {
-			return nil, err
-		}
-		return ownGrant{own, r}, own.track(ctx, r)
-	}
-	return own, nil
+	return &pace{limiter: ownLimiter{pacer.NewAll(w.limits, opts...)}, unit: w.unit, ahead: ahead, cost: cost, explain: o.explain}, nil
 }
 
-// track waits for a reservation, and keeps its slot meanwhile for those who want to know when that is.
-func (p *pace) track(ctx context.Context, r interface {
-	Slot() time.Time
-	Wait(ctx context.Context) error
-},
-) error {
+// wait waits for a grant, for a batch.
+func (p *pace) wait(ctx context.Context) (batch.Grant, error) {
+	if p.feeds == nil && !p.tracks {
+		return nil, p.explain(p.WaitN(ctx, p.cost))
+	}
+	r, err := p.reserve(ctx, p.cost)
+	if err != nil {
+		return nil, p.explain(err)
+	}
 	slot := r.Slot()
 	p.next.Store(&slot)
 	defer p.next.Store(nil)
-	return r.Wait(ctx)
+	return grantOf{p, r}, p.explain(r.Wait(ctx))
 }
 
-// An ownGrant is a grant of a limit of our own.
-type ownGrant struct {
+// ask takes a place for n lines or bytes, for a pipe.
+func (p *pace) ask(ctx context.Context, n int) (pipe.Grant, error) { return p.reserve(ctx, n*p.cost) }
+
+// A grantOf is a grant of a pace.
+type grantOf struct {
 	pace *pace
-	r    *pacer.Reservation
-}
-
-// Throttled is that of batch.Grant.
-func (g ownGrant) Throttled(a *batch.Attempt) error {
-	f := g.pace.feedback
-	f.After = a.Verdict.After
-	g.pace.feeds(a, g.r.Throttled(f))
-	return nil
-}
-
-// A sharedGrant is a grant of a limit that is shared.
-type sharedGrant struct {
-	pace *pace
-	r    *lockfile.Reservation
+	r    reservation
 }
 
 // Throttled is that of batch.Grant. What the remote said is told to others also when we were interrupted.
-func (g sharedGrant) Throttled(a *batch.Attempt) error {
+func (g grantOf) Throttled(a *batch.Attempt) error {
 	f := g.pace.feedback
 	f.After = a.Verdict.After
 	ctx, stop := context.WithTimeout(context.Background(), tellWithin)
@@ -243,58 +255,35 @@ func (g sharedGrant) Throttled(a *batch.Attempt) error {
 // tellWithin is how long the lock of the state, which takes microseconds, is waited for.
 const tellWithin = 10 * time.Second
 
-func (o *paceOptions) openShared(limit pacer.Limit, unit pacer.Unit, debt bool, std streams) (*pace, error) {
-	f, err := o.adopt(lockfile.Options{Limit: limit, Bytes: unit == pacer.Bytes, Debt: debt}, std)
+func (o *paceOptions) openShared(w wanted, cost int, debt bool, std streams) (*pace, error) {
+	f, err := o.adopt(w, debt, std)
 	if err != nil {
 		return nil, err
 	}
 	// What will be in force is known only when a grant is asked for, and how much to ask for depends on it.
 	status, err := f.Status()
-	known := limit
+	given := f.Limits()
+	known := given
 	switch {
 	case err != nil:
 		return nil, o.explain(err)
-	case limit == (pacer.Limit{}) && !status.Limited:
+	case given == nil && !status.Limited:
 		return nil, o.noLimit() // before any input is read
-	case limit == (pacer.Limit{}):
-		known = status.Limit
+	case given == nil:
+		known = status.Limits
 	case status.Limited:
-		known = status.Limit.Stricter(limit)
+		known = status.Limits.Stricter(given)
+	}
+	if !debt {
+		if err := known.CheckCost(int64(cost), false); err != nil {
+			return nil, o.explain(err)
+		}
 	}
 	if status.Limited && status.Bytes {
-		unit = pacer.Bytes
+		w.unit = pacer.Bytes
 	}
-	shared := &pace{
-		now: func() limitState {
-			s, err := f.Status()
-			if err != nil { // the next grant says so
-				return limitState{set: f.Limit(), effective: f.Limit()}
-			}
-			return limitState{set: s.Limit, effective: s.Effective, cooldown: s.Cooldown, paused: s.Paused}
-		},
-		ask: func(ctx context.Context, n int) (pipe.Grant, error) { return f.Reserve(ctx, n) },
-		limit: func() pacer.Limit {
-			if now := f.Limit(); now != limit {
-				return now
-			}
-			return known
-		},
-		unit:   unit,
-		key:    o.key,
-		shared: true,
-		close:  func() { _ = f.Close() }, // what it holds is given back by our end too
-	}
-	shared.wait = func(ctx context.Context) (batch.Grant, error) {
-		if shared.feeds == nil && !shared.tracks {
-			return nil, f.Wait(ctx)
-		}
-		r, err := f.Reserve(ctx, 1)
-		if err != nil {
-			return nil, err
-		}
-		return sharedGrant{shared, r}, shared.track(ctx, r)
-	}
-	return shared, nil
+	l := sharedLimiter{File: f, given: given, known: known}
+	return &pace{limiter: l, unit: w.unit, key: o.key, cost: cost, shared: true, explain: o.explain}, nil
 }
 
 // noLimit says that neither the flags nor the state have a limit.
@@ -333,11 +322,15 @@ func (o *paceOptions) path() (string, error) {
 	return lockfile.PathOf(dir, o.key), nil
 }
 
-// adopt opens the shared state for one who takes the limit that is stored where none is given.
-func (o *paceOptions) adopt(opts lockfile.Options, std streams) (*lockfile.File, error) {
-	opts.MustExist = opts.Limit == (pacer.Limit{})
-	if !opts.MustExist && o.limit.burst == noBurst { // what isn't said is as it is
-		opts.Limit.Burst = o.storedBurst()
+// adopt opens the shared state for one who takes the limits that are stored where none are given. What isn't said is as it is.
+func (o *paceOptions) adopt(w wanted, debt bool, std streams) (*lockfile.File, error) {
+	queue, err := o.queue()
+	if err != nil {
+		return nil, err
+	}
+	opts := lockfile.Options{Limits: w.limits, Bytes: w.unit == pacer.Bytes, Debt: debt, Queue: queue, MustExist: w.limits == nil}
+	if w.limits != nil {
+		opts.Limits = w.as(o.stored())
 	}
 	f, err := o.file(opts, std)
 	if opts.MustExist && errors.Is(err, fs.ErrNotExist) {
@@ -346,17 +339,17 @@ func (o *paceOptions) adopt(opts lockfile.Options, std streams) (*lockfile.File,
 	return f, err
 }
 
-// storedBurst returns the burst that is stored, 0 if there is none.
-func (o *paceOptions) storedBurst() int64 {
+// stored returns the limits that are stored, nil if there are none.
+func (o *paceOptions) stored() pacer.Limits {
 	path, err := o.path()
 	if err != nil {
-		return 0
+		return nil
 	}
 	s, err := lockfile.Read(path)
 	if err != nil { // opening it will say so
-		return 0
+		return nil
 	}
-	return s.Limit.Burst
+	return s.Limits
 }
 
 // file opens the shared state. What there is to warn of goes to stderr.
@@ -397,6 +390,12 @@ func (o *paceOptions) explain(err error) error {
 		return fmt.Errorf("%s: %w: name a rate of the same kind, or another key", o.name(), err)
 	case errors.Is(err, lockfile.ErrNoLimit):
 		return o.noLimit()
+	}
+	if errors.Is(err, lockfile.ErrFull) {
+		return &refusedError{fmt.Sprintf("%s: not granted: %s", o.name(), full(o.maxQueue))}
+	}
+	if cost := (*pacer.CostError)(nil); errors.As(err, &cost) && cost.Cost > cost.Burst {
+		return fmt.Errorf("%w: give a larger --burst, or --debt to wait for all of it", err)
 	}
 	return err
 }

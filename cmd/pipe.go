@@ -48,6 +48,9 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 		return err
 	}
 	defer p.close()
+	if p.unit == pacer.Bytes && p.cost > 1 {
+		return fmt.Errorf("--cost %d: with a rate in bytes a line costs its length", p.cost)
+	}
 	sig := catch(ctx)
 	defer sig.stop()
 	in := input.New(inputs[0].Reader)
@@ -69,7 +72,8 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	case errors.As(err, &write):
 		why, end = fmt.Errorf("writing stdout: %w", err), exitCode(codeFailed)
 	case errors.As(err, &ask):
-		why, end = o.pace.explain(ask.Err), exitCode(codeFailed)
+		why = o.pace.explain(ask.Err)
+		end = exitCode(codeOf(why))
 	default:
 		why, end = fmt.Errorf("reading %s: %w", inputs[0].Name, err), exitCode(codeFailed)
 	}
@@ -86,7 +90,8 @@ func pipeFor(p *pace, delim byte) pipe.Options {
 		return opts
 	}
 	opts.Ask = p.ask
-	opts.Chunk = func() int { return int(min(max(p.limit().Units(together), 1), maxChunk)) }
-	opts.Ahead = int(min(max(p.limit().Units(p.ahead)/int64(opts.Chunk()), 1), maxAhead))
+	cost := int64(p.cost)
+	opts.Chunk = func() int { return int(min(max(p.limit().Units(together)/cost, 1), maxChunk)) }
+	opts.Ahead = int(min(max(p.limit().Units(p.ahead)/cost/int64(opts.Chunk()), 1), maxAhead))
 	return opts
 }

@@ -156,9 +156,9 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		return root
 	}
 	addGroups(root,
-		newGroup("Rate", o.pace.addFlags),
+		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "") }),
 		newGroup("Input", o.input.addFlags, o.lines.job.leftover.addFlags),
-		newGroup("Command", o.lines.addFlags, o.lines.job.addJobFlags).forCommands(),
+		newGroup("Command", o.lines.addFlags, o.lines.job.addJobFlags, o.pace.addQueueFlags).forCommands(),
 		newGroup("Attempts", o.lines.job.addRetryFlags).forCommands(),
 		newGroup("Record", o.lines.job.addHistoryFlags).forCommands(),
 		newGroup("Output of commands", o.lines.job.addOutputFlags, o.lines.job.progress.addFlags).forCommands(),

@@ -40,7 +40,7 @@ can do, such as | > ; & $VAR, is an error without --shell.`,
 		},
 	}
 	addGroups(c,
-		newGroup("Rate", o.pace.addFlags),
+		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "") }, o.pace.addQueueFlags),
 		newGroup("Jobs", func(f *pflag.FlagSet) {
 			f.BoolVar(&o.job.shell, "shell", false, "each line is a script for sh -c")
 		}, o.job.addJobFlags, o.job.leftover.addFlags),

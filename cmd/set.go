@@ -70,17 +70,15 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 	opts := lockfile.Options{MustExist: true}
 	var steps []func(context.Context, *lockfile.File) error
 	switch l := &o.pace.limit; {
-	case l.given(), l.burst == noBurst && !o.says():
-		limit, unit, err := l.limit()
+	case l.given(), l.burst == noBurst && l.algorithm == "" && !o.says():
+		w, err := l.limits()
 		if err != nil {
 			return err
 		}
-		if l.burst == noBurst {
-			limit.Burst = o.pace.storedBurst()
-		}
-		opts = lockfile.Options{Bytes: unit == pacer.Bytes}
-		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetLimit(ctx, limit) })
-	case l.burst != noBurst:
+		limits := w.as(o.pace.stored())
+		opts = lockfile.Options{Bytes: w.unit == pacer.Bytes}
+		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetLimits(ctx, limits) })
+	case l.burst != noBurst || l.algorithm != "":
 		if err := l.checkBurst(); err != nil {
 			return err
 		}
@@ -89,7 +87,11 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 			if err != nil || !s.Limited {
 				return errors.Join(err, o.pace.noLimit())
 			}
-			return f.SetLimit(ctx, s.Limit.WithBurst(l.burst))
+			limits, err := l.over(s.Limits)
+			if err != nil {
+				return err
+			}
+			return f.SetLimits(ctx, limits)
 		})
 	}
 	if o.cooldown != "" {

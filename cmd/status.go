@@ -190,6 +190,11 @@ func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
 			return in(t, now)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(s.Key, s.Path), limitOf(s), s.Grants, len(s.Waiting), slot(s.Next), ago(s.Last, now)) //nolint:errcheck // likewise
+		for _, u := range s.Usage {
+			if len(s.Usage) > 1 || !isBucket(u.Limit.Algorithm) {
+				fmt.Fprintf(w, "  %s\t%s\t\t\t\t\n", u.Limit, left(u)) //nolint:errcheck // likewise
+			}
+		}
 		if s.Throttled > 0 {
 			fmt.Fprintf(w, "  throttled\t%s\t\t\t\t\n", times(s.Throttled)) //nolint:errcheck // likewise
 		}
@@ -219,7 +224,7 @@ func limitOf(s keyStatus) string {
 	if !s.Limited {
 		return "none"
 	}
-	limit := s.Limit.String()
+	limit := s.Limits.String()
 	if s.Bytes {
 		limit = "bytes " + limit
 	}
@@ -227,6 +232,18 @@ func limitOf(s keyStatus) string {
 		limit += ", now " + perUnit(s.Effective)
 	}
 	return limit
+}
+
+// left says how much is left of a limit.
+func left(u pacer.Usage) string {
+	if u.Quota == 0 {
+		return "any number left"
+	}
+	s := fmt.Sprintf("%d of %d left", u.Remaining, u.Quota)
+	if u.Reset > 0 {
+		s += ", more in " + round(u.Reset).String()
+	}
+	return s
 }
 
 func times(n uint64) string {
@@ -269,7 +286,8 @@ type (
 	jsonStatus struct {
 		Key     string       `json:"key"`
 		Path    string       `json:"path"`
-		Limit   *jsonLimit   `json:"limit"`     // null where none is stored
+		Limit   *jsonLimit   `json:"limit"`     // of several that with the lowest rate; null where none is stored
+		Limits  []jsonUsage  `json:"limits"`    // all of them
 		Now     *jsonLimit   `json:"effective"` // what is in force of it: less, where feedback has cut it
 		Until   *string      `json:"cooldown"`  // when it ends; null where there is none
 		Left    json.Number  `json:"cooldown_left_s"`
@@ -283,11 +301,18 @@ type (
 		Error   string       `json:"error,omitempty"`
 	}
 	jsonLimit struct {
-		Text   string      `json:"text"`
-		Events int64       `json:"events"`
-		Per    json.Number `json:"per_s"` // 0: no limit
-		Burst  int64       `json:"burst"`
-		Unit   string      `json:"unit"` // "events" or "bytes"
+		Text      string      `json:"text"`
+		Events    int64       `json:"events"`
+		Per       json.Number `json:"per_s"` // 0: no limit
+		Algorithm string      `json:"algorithm"`
+		Burst     int64       `json:"burst,omitempty"` // of a bucket
+		Unit      string      `json:"unit"`            // "events" or "bytes"
+	}
+	jsonUsage struct {
+		jsonLimit
+		Quota     int64       `json:"quota"`     // what can be granted at once; 0: any number
+		Remaining int64       `json:"remaining"` // of that, now
+		Reset     json.Number `json:"reset_s"`   // until there is more than that
 	}
 	jsonWaiter struct {
 		PID   int     `json:"pid"`
@@ -302,7 +327,7 @@ func writeStatusJSON(b *strings.Builder, all []keyStatus, now time.Time) error {
 	for _, s := range all {
 		j := jsonStatus{
 			Key: s.Key, Path: s.Path, Until: jsonTime(s.Cooldown), Left: seconds(max(s.Cooldown.Sub(now), 0)), Paused: s.Paused, Events: s.Throttled,
-			Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{},
+			Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{}, Limits: []jsonUsage{},
 		}
 		if s.err != nil {
 			j.Error = s.err.Error()
@@ -310,6 +335,7 @@ func writeStatusJSON(b *strings.Builder, all []keyStatus, now time.Time) error {
 		if s.Limited {
 			j.Limit, j.Now = newJSONLimit(s.Limit, s.Bytes), newJSONLimit(s.Effective, s.Bytes)
 		}
+		j.Limits = usageJSON(s.Usage, s.Bytes)
 		for _, w := range s.Waiting {
 			j.Waiting = append(j.Waiting, jsonWaiter{PID: w.PID, Cost: w.Cost, Since: *jsonTime(w.Since), Slot: jsonTime(w.Slot)})
 		}
@@ -321,11 +347,25 @@ func writeStatusJSON(b *strings.Builder, all []keyStatus, now time.Time) error {
 }
 
 func newJSONLimit(l pacer.Limit, bytes bool) *jsonLimit {
-	j := &jsonLimit{Text: l.String(), Events: l.Events, Per: seconds(l.Per), Burst: max(l.Burst, 1), Unit: "events"}
+	j := &jsonLimit{Text: l.String(), Events: l.Events, Per: seconds(l.Per), Algorithm: l.Algorithm.String(), Unit: "events"}
+	switch {
+	case l.Algorithm == pacer.TokenBucket && l.Burst == 0:
+		j.Burst = l.Events
+	case isBucket(l.Algorithm):
+		j.Burst = max(l.Burst, 1)
+	}
 	if bytes {
 		j.Unit = "bytes"
 	}
 	return j
+}
+
+func usageJSON(usage []pacer.Usage, bytes bool) []jsonUsage {
+	all := []jsonUsage{}
+	for _, u := range usage {
+		all = append(all, jsonUsage{*newJSONLimit(u.Limit, bytes), u.Quota, u.Remaining, seconds(u.Reset)})
+	}
+	return all
 }
 
 func jsonTime(t time.Time) *string {

@@ -52,7 +52,7 @@ func (o *execOptions) supervise(ctx context.Context, path string, command []stri
 func (s *supervisor) attempts(ctx context.Context, f *lockfile.File) error {
 	for attempts, throttled := 0, 0; ; {
 		waiting, stop := s.signals.waiting(ctx)
-		g, err := s.ask(waiting, f, 1)
+		g, err := s.ask(waiting, f)
 		stop()
 		switch {
 		case err != nil:
@@ -66,7 +66,7 @@ func (s *supervisor) attempts(ctx context.Context, f *lockfile.File) error {
 		}
 		if a.Verdict.Kind == feedback.Throttled {
 			throttled++
-			told := sharedGrant{s.pacing(), g.r}
+			told := grantOf{s.pacing(), g.r}
 			if err := told.Throttled(a); err != nil {
 				return err
 			}

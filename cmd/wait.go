@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -15,8 +14,7 @@ import (
 // waitOptions are those of the command that waits for a grant and does no more.
 type waitOptions struct {
 	grantOptions
-	units int
-	json  bool
+	json bool
 }
 
 func newWaitCommand(std streams) *cobra.Command {
@@ -32,10 +30,8 @@ order in which they ask.`,
 		RunE: func(c *cobra.Command, _ []string) error { return runWait(c.Context(), o, std) },
 	}
 	addGroups(c,
-		newGroup("Rate", o.pace.addFlags),
-		newGroup("Grant", func(f *pflag.FlagSet) {
-			f.IntVarP(&o.units, "units", "n", 1, "take `N` units in one grant, up to the burst")
-		}, o.addFlags, func(f *pflag.FlagSet) {
+		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "n") }),
+		newGroup("Grant", o.addFlags, func(f *pflag.FlagSet) {
 			f.BoolVar(&o.json, "json", false, "print the grant, or the refusal, as JSON")
 		}),
 	)
@@ -43,12 +39,9 @@ order in which they ask.`,
 }
 
 func runWait(ctx context.Context, o *waitOptions, std streams) error {
-	if o.units < 1 {
-		return fmt.Errorf("--units %d: it is 1 or more", o.units)
-	}
 	sig := catch(ctx)
 	defer sig.stop()
-	g, err := o.take(sig.ctx, o.units, std)
+	g, err := o.take(sig.ctx, std)
 	var interrupt *job.Interrupt
 	if errors.As(err, &interrupt) {
 		return exitCode(codeOf(interrupt))

@@ -1,0 +1,89 @@
+package cmd
+
+import (
+	"context"
+	"time"
+
+	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// A limiter is what grants: a pacer of our own, or one that is shared.
+type limiter interface {
+	// WaitN waits in line for a grant of n units.
+	WaitN(ctx context.Context, n int) error
+	// reserve takes a place for n units.
+	reserve(ctx context.Context, n int) (reservation, error)
+	// limit returns the limit in force, of several that with the lowest rate, as far as is known.
+	limit() pacer.Limit
+	// now returns how it stands.
+	now() limitState
+	close()
+}
+
+// A reservation is a place in the queue of a limiter.
+type reservation interface {
+	Slot() time.Time
+	Wait(ctx context.Context) error
+	Cancel() bool
+	// Throttled says that the remote has throttled the attempt that the grant was for.
+	Throttled(ctx context.Context, f pacer.Feedback) (pacer.Cooldown, error)
+}
+
+// A limitState is how a limit stands.
+type limitState struct {
+	set, effective pacer.Limit
+	cooldown       time.Time // until when there are no grants; zero for none
+	paused         bool
+}
+
+// An ownLimiter is nobody else's.
+type ownLimiter struct{ *pacer.Pacer }
+
+func (l ownLimiter) reserve(_ context.Context, n int) (reservation, error) {
+	r, err := l.ReserveN(n)
+	return ownReservation{r}, err
+}
+
+func (l ownLimiter) limit() pacer.Limit { return l.Limit() }
+
+func (l ownLimiter) now() limitState {
+	return limitState{set: l.Limit(), effective: l.Effective(), cooldown: l.Cooldown(), paused: l.Paused()}
+}
+
+func (ownLimiter) close() {}
+
+type ownReservation struct{ *pacer.Reservation }
+
+// Throttled is that of reservation.
+func (r ownReservation) Throttled(_ context.Context, f pacer.Feedback) (pacer.Cooldown, error) {
+	return r.Reservation.Throttled(f), nil
+}
+
+// A sharedLimiter is one that other processes use.
+type sharedLimiter struct {
+	*lockfile.File
+	given pacer.Limits // by the flags; nil is none
+	known pacer.Limits // what will be in force, as of when it was opened
+}
+
+func (l sharedLimiter) reserve(ctx context.Context, n int) (reservation, error) {
+	return l.Reserve(ctx, n)
+}
+
+func (l sharedLimiter) limit() pacer.Limit {
+	if now := l.Limits(); now != nil && !now.Equal(l.given) {
+		return now.Slowest()
+	}
+	return l.known.Slowest()
+}
+
+func (l sharedLimiter) now() limitState {
+	s, err := l.Status()
+	if err != nil { // the next grant says so
+		return limitState{set: l.Limit(), effective: l.Limit()}
+	}
+	return limitState{set: s.Limit, effective: s.Effective, cooldown: s.Cooldown, paused: s.Paused}
+}
+
+func (l sharedLimiter) close() { _ = l.Close() } // what it holds is given back by our end too
