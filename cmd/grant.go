@@ -9,7 +9,9 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/throttle-cli/throttle/internal/job"
 	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/pacer"
 )
 
 // grantOptions are those of the commands that wait for one grant of a shared limit.
@@ -18,6 +20,7 @@ type grantOptions struct {
 	maxWait      string
 	noWait       bool
 	conflictCode int
+	usage        bool // whether what is left of the limits is wanted, too
 }
 
 // defaultKey is the key of those who name none.
@@ -27,6 +30,10 @@ func (o *grantOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.maxWait, "max-wait", "", "give up if the slot is more than `DURATION` away")
 	f.BoolVar(&o.noWait, "no-wait", false, "give up unless the slot is now")
 	o.pace.addQueueFlags(f)
+	o.addCodeFlag(f)
+}
+
+func (o *grantOptions) addCodeFlag(f *pflag.FlagSet) {
 	f.IntVarP(&o.conflictCode, "conflict-exit-code", "E", codeNotGranted, "exit with `CODE` when giving up")
 }
 
@@ -41,6 +48,8 @@ type grant struct {
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
 	Paused  bool          // whether it is not, as the key is paused
 	Full    bool          // whether it is not, as so many wait as may
+	Usage   []pacer.Usage // what is left of each limit
+	Bytes   bool          // whether they count bytes
 	r       *lockfile.Reservation
 }
 
@@ -108,6 +117,11 @@ func (o *grantOptions) ask(ctx context.Context, f *lockfile.File) (grant, error)
 	start := time.Now()
 	g, err := wait(ctx, f, n, patience)
 	g.Key, g.Waited = o.pace.key, time.Since(start)
+	if o.usage {
+		if s, err := f.Status(); err == nil {
+			g.Usage, g.Bytes = s.Usage, s.Bytes
+		}
+	}
 	if err != nil && !g.Locked {
 		return g, o.pace.explain(err)
 	}
@@ -146,6 +160,15 @@ func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) 
 		return grant{}, err
 	}
 	return grant{Granted: true, Slot: r.Slot(), OnBoot: r.SinceBoot(), r: r}, nil
+}
+
+// interrupted returns the error that a wait has ended with, as an exit code where it was a signal: that has said all.
+func interrupted(err error) error {
+	var interrupt *job.Interrupt
+	if errors.As(err, &interrupt) {
+		return exitCode(codeOf(interrupt))
+	}
+	return err
 }
 
 var errTooLong = errors.New("the slot was moved away")

@@ -23,10 +23,10 @@ type limitOptions struct {
 }
 
 func (o *limitOptions) addFlags(f *pflag.FlagSet) {
-	f.StringArrayVarP(&o.rates, "rate", "r", nil, "`N/UNIT`: 50/s, 100/m, 2/10s, 1MiB/s, inf; again: all of them hold")
+	f.StringArrayVarP(&o.rates, "rate", "r", nil, "`N/UNIT` such as 50/s, 2/10s, 1MiB/s, inf; several: all hold")
 	f.StringVar(&o.every, "every", "", "one each `INTERVAL` such as 100ms or 1.5s")
 	f.StringVar(&o.every, "delay", "", "the same as --every")
-	f.StringVar(&o.algorithm, "algorithm", "", "`NAME`: paced, token-bucket, sliding-window, fixed-window")
+	f.StringVar(&o.algorithm, "algorithm", "", "`HOW`: paced, token-bucket, sliding-window, fixed-window")
 	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time; otherwise 1")
 	_ = f.MarkHidden("delay")
 }

@@ -49,7 +49,7 @@ func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 // addCostFlags adds --cost with a letter, "" for none, and --debt.
 func (o *paceOptions) addCostFlags(f *pflag.FlagSet, letter string) {
 	f.StringVarP(&o.cost, "cost", letter, "1", "a grant costs `N` units of each rate")
-	f.BoolVar(&o.debt, "debt", false, "it may cost more than a burst or a window: then it waits for all of it")
+	f.BoolVar(&o.debt, "debt", false, "let it cost more than a burst, and wait for all of it")
 }
 
 func (o *paceOptions) addQueueFlags(f *pflag.FlagSet) {

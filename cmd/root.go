@@ -60,6 +60,7 @@ func subcommands() []subcommand {
 		{"run", newRunCommand},
 		{"exec", newExecCommand},
 		{"wait", newWaitCommand},
+		{"try", newTryCommand},
 		{"status", newStatusCommand},
 		{"set", newSetCommand},
 		{"reset", newResetCommand},

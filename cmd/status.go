@@ -310,8 +310,8 @@ type (
 	}
 	jsonUsage struct {
 		jsonLimit
-		Quota     int64       `json:"quota"`     // what can be granted at once; 0: any number
-		Remaining int64       `json:"remaining"` // of that, now
+		Quota     *int64      `json:"quota"`     // what can be granted at once; null: any number
+		Remaining *int64      `json:"remaining"` // of that, now; likewise
 		Reset     json.Number `json:"reset_s"`   // until there is more than that
 	}
 	jsonWaiter struct {
@@ -363,7 +363,11 @@ func newJSONLimit(l pacer.Limit, bytes bool) *jsonLimit {
 func usageJSON(usage []pacer.Usage, bytes bool) []jsonUsage {
 	all := []jsonUsage{}
 	for _, u := range usage {
-		all = append(all, jsonUsage{*newJSONLimit(u.Limit, bytes), u.Quota, u.Remaining, seconds(u.Reset)})
+		j := jsonUsage{jsonLimit: *newJSONLimit(u.Limit, bytes), Reset: seconds(u.Reset)}
+		if u.Quota > 0 {
+			j.Quota, j.Remaining = &u.Quota, &u.Remaining
+		}
+		all = append(all, j)
 	}
 	return all
 }

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -56,7 +55,7 @@ func (s *supervisor) attempts(ctx context.Context, f *lockfile.File) error {
 		stop()
 		switch {
 		case err != nil:
-			return s.end(err)
+			return interrupted(err)
 		case !g.Granted:
 			return s.refused(g, s.std)
 		}
@@ -85,18 +84,9 @@ func (s *supervisor) attempts(ctx context.Context, f *lockfile.File) error {
 			s.std.log.note(fmt.Sprintf("attempt %d: %s; again in %v", a.N, why, round(in)), "attempt", a.N, "exit", a.Outcome.ExitCode, "again_in", in.Seconds())
 		}
 		if err := s.sleep(ctx, in); err != nil {
-			return s.end(err)
+			return interrupted(err)
 		}
 	}
-}
-
-// end returns the error that a wait has ended with. A signal has said all.
-func (*supervisor) end(err error) error {
-	var interrupt *job.Interrupt
-	if errors.As(err, &interrupt) {
-		return exitCode(codeOf(interrupt))
-	}
-	return err
 }
 
 // attempt runs the command once.

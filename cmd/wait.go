@@ -3,12 +3,9 @@ package cmd
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-
-	"github.com/throttle-cli/throttle/internal/job"
 )
 
 // waitOptions are those of the command that waits for a grant and does no more.
@@ -39,15 +36,12 @@ order in which they ask.`,
 }
 
 func runWait(ctx context.Context, o *waitOptions, std streams) error {
+	o.usage = o.json
 	sig := catch(ctx)
 	defer sig.stop()
 	g, err := o.take(sig.ctx, std)
-	var interrupt *job.Interrupt
-	if errors.As(err, &interrupt) {
-		return exitCode(codeOf(interrupt))
-	}
 	if err != nil {
-		return err
+		return interrupted(err)
 	}
 	if o.json {
 		if err := printGrant(g, std); err != nil {
@@ -69,7 +63,12 @@ func printGrant(g grant, std streams) error {
 		OnBoot  json.Number `json:"slot_since_boot_s,omitempty"` // the same in seconds since the host was booted
 		Waited  json.Number `json:"waited_s"`                    //
 		Retry   json.Number `json:"retry_after_s,omitempty"`     // where it is not granted
-	}{Key: g.Key, Granted: g.Granted, Waited: seconds(g.Waited)}
+		// Of the limit of which the least is left, and of all of them.
+		Limit     string      `json:"limit,omitempty"`
+		Remaining *int64      `json:"remaining,omitempty"`
+		Reset     json.Number `json:"reset_s,omitempty"` // until there is more
+		Limits    []jsonUsage `json:"limits"`
+	}{Limits: usageJSON(g.Usage, g.Bytes), Key: g.Key, Granted: g.Granted, Waited: seconds(g.Waited)}
 	if !g.Slot.IsZero() {
 		out.Slot = g.Slot.Format(timeFormat)
 	}
@@ -77,6 +76,9 @@ func printGrant(g grant, std streams) error {
 		out.OnBoot = seconds(g.OnBoot)
 	} else if g.Retry >= 0 {
 		out.Retry = seconds(g.Retry)
+	}
+	if u, ok := nearest(g.Usage); ok {
+		out.Limit, out.Remaining, out.Reset = u.Limit.String(), &u.Remaining, seconds(u.Reset)
 	}
 	return json.NewEncoder(std.out).Encode(out)
 }
