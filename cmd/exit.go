@@ -30,9 +30,12 @@ func codeOf(err error) int {
 	var interrupt *job.Interrupt
 	var start *batch.StartError
 	var halt *batch.HaltError
+	var blocked *blockedError
 	switch {
 	case errors.As(err, &code):
 		return int(code)
+	case errors.As(err, &blocked):
+		return blocked.code
 	case errors.As(err, &interrupt):
 		return codeSignal + int(interrupt.Signal)
 	case errors.As(err, &halt):

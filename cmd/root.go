@@ -213,7 +213,7 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 	}
 	var err error
 	flags.Visit(func(f *pflag.Flag) {
-		if err == nil && f.Annotations[needsCommand] != nil && f.Annotations[fromEnv] == nil {
+		if err == nil && f.Annotations[needsCommand] != nil && givenHere(flags, f.Name) {
 			err = fmt.Errorf("--%s is for a command, and none stands after --", f.Name)
 		}
 	})
