@@ -12,6 +12,7 @@ import (
 const (
 	needsCommand = "needs-command" // it means nothing where lines are passed on
 	fromEnv      = "from-environment"
+	fromFile     = "from-file"
 )
 
 // synonyms are flags that say the same thing in different ways: one that is given wins over the variable of another.
@@ -41,7 +42,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 		}
 	}
 	// In a job THROTTLE_KEY says what the job goes by. A rate that is named there is another one.
-	if _, job := lookup("THROTTLE_SEQ"); job && (given("rate") || given("every") || given("delay")) {
+	if _, job := lookup("THROTTLE_SEQ"); job && (given("rate") || given("every") || given("delay") || given("limit")) {
 		decided["key"] = true
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -64,5 +65,5 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 // givenHere reports whether a flag was given on the command line.
 func givenHere(flags *pflag.FlagSet, name string) bool {
 	f := flags.Lookup(name)
-	return f != nil && f.Changed && f.Annotations[fromEnv] == nil
+	return f != nil && f.Changed && f.Annotations[fromEnv] == nil && f.Annotations[fromFile] == nil
 }

@@ -29,7 +29,12 @@ and exit code are its own. With --attempts, --throttled-on, --preset or
 			}
 			return nil
 		},
-		RunE: func(c *cobra.Command, command []string) error { return runExec(c.Context(), o, command, std) },
+		RunE: func(c *cobra.Command, command []string) error {
+			if err := o.pace.apply(c.Flags(), std); err != nil {
+				return err
+			}
+			return runExec(c.Context(), o, command, std)
+		},
 	}
 	addGroups(c,
 		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "n") }),

@@ -31,9 +31,12 @@ func codeOf(err error) int {
 	var start *batch.StartError
 	var halt *batch.HaltError
 	var refused *refusedError
+	var blocked *blockedError
 	switch {
 	case errors.As(err, &code):
 		return int(code)
+	case errors.As(err, &blocked):
+		return blocked.code
 	case errors.As(err, &interrupt):
 		return codeSignal + int(interrupt.Signal)
 	case errors.As(err, &refused):

@@ -26,6 +26,7 @@ import (
 // paceOptions are the flags that say what the limits are, with whom they are shared, and what a grant costs.
 type paceOptions struct {
 	limit    limitOptions
+	config   configOptions
 	key      string
 	state    string
 	cost     string
@@ -39,11 +40,17 @@ const anyQueue = -1
 func (o *paceOptions) addFlags(f *pflag.FlagSet) {
 	o.limit.addFlags(f)
 	o.addKeyFlags(f)
+	o.config.addFlags(f)
 }
 
 func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 	f.Var((*name)(&o.key), "key", "share the rate with all that use the key `NAME`")
 	f.Var((*name)(&o.state), "state", "share it by the state file `FILE`")
+}
+
+// apply has the flags say what throttle.toml says. It comes first.
+func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
+	return applyLimit(flags, &o.config, std.log)
 }
 
 // addCostFlags adds --cost with a letter, "" for none, and --debt.
@@ -198,14 +205,17 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 		}
 		return o.openShared(w, cost, debt || o.debt, std)
 	}
-	if o.maxQueue != anyQueue {
-		return nil, errors.New("--max-queue goes with --key or --state: nobody else waits")
-	}
 	w, err := o.limit.limits()
 	if err != nil {
 		return nil, err
 	}
 	opts := []pacer.Option{pacer.WithTimer(func(fire func()) pacer.Timer { return finetimer.New(fire) })}
+	if _, err := o.queue(); err != nil {
+		return nil, err
+	}
+	if o.maxQueue >= 0 {
+		opts = append(opts, pacer.WithQueue(o.maxQueue))
+	}
 	if debt || o.debt {
 		opts = append(opts, pacer.WithDebt())
 	} else if err := w.limits.CheckCost(int64(cost), false); err != nil {
@@ -293,8 +303,11 @@ func (o *paceOptions) noLimit() error {
 
 // name names the shared state in messages.
 func (o *paceOptions) name() string {
-	if o.key != "" {
+	switch {
+	case o.key != "":
 		return fmt.Sprintf("key %q", o.key)
+	case o.state == "":
+		return "the rate"
 	}
 	return fmt.Sprintf("state file %q", o.state)
 }

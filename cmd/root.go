@@ -129,6 +129,9 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 				_, err := fmt.Fprintf(std.out, "throttle %s\n", version)
 				return err
 			}
+			if err := o.pace.apply(c.Flags(), std); err != nil {
+				return err
+			}
 			return o.run(c.Context(), c.Flags(), command, std)
 		},
 	}
@@ -214,12 +217,13 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 	}
 	var err error
 	flags.Visit(func(f *pflag.Flag) {
-		if err == nil && f.Annotations[needsCommand] != nil && f.Annotations[fromEnv] == nil {
+		if err == nil && f.Annotations[needsCommand] != nil && givenHere(flags, f.Name) {
 			err = fmt.Errorf("--%s is for a command, and none stands after --", f.Name)
 		}
 	})
 	if err != nil {
 		return err
 	}
+	o.pace.maxQueue = anyQueue // of the environment, or a file: a pipe asks ahead
 	return runPipe(ctx, &pipeOptions{pace: o.pace, input: o.input, leftover: o.lines.job.leftover}, std)
 }

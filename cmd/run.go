@@ -36,6 +36,9 @@ quoted as in a shell; blank lines and comments are skipped. What only a shell
 can do, such as | > ; & $VAR, is an error without --shell.`,
 		Example: runExample,
 		RunE: func(c *cobra.Command, files []string) error {
+			if err := o.pace.apply(c.Flags(), std); err != nil {
+				return err
+			}
 			return runCommands(c.Context(), o, files, std)
 		},
 	}

@@ -39,6 +39,9 @@ key is paused nobody has a grant, and those who wait keep their places.`,
   throttle set --key ec2 --pause`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.pace.apply(c.Flags(), std); err != nil {
+				return err
+			}
 			if o.says() && !givenHere(c.Flags(), "rate") && !givenHere(c.Flags(), "every") {
 				o.pace.limit.rates, o.pace.limit.every = nil, "" // the environment has one for those who say nothing
 			}

@@ -35,7 +35,12 @@ the limits is printed for those who have to answer somebody else.`,
 		Example: `  throttle try --key login:alice --rate 5/m --json || exit
   throttle try --key login:alice --rate 5/m --headers    for an answer with status 429`,
 		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return runTry(c.Context(), o, std) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.pace.apply(c.Flags(), std); err != nil {
+				return err
+			}
+			return runTry(c.Context(), o, std)
+		},
 	}
 	addGroups(c,
 		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "n") }),

@@ -24,7 +24,12 @@ order in which they ask.`,
 		Example: `  while read -r id; do throttle wait --key ec2; aws ... "$id"; done < ids
   throttle wait --key ec2 --no-wait || echo "later"`,
 		Args: noArguments,
-		RunE: func(c *cobra.Command, _ []string) error { return runWait(c.Context(), o, std) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.pace.apply(c.Flags(), std); err != nil {
+				return err
+			}
+			return runWait(c.Context(), o, std)
+		},
 	}
 	addGroups(c,
 		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "n") }),

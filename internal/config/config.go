@@ -198,6 +198,19 @@ func (c *Config) Limits() []string {
 	return slices.Compact(names)
 }
 
+// Accounts returns the names of the accounts that have their own in a limit, in the order of the file.
+func (c *Config) Accounts(name string) []string {
+	l, _ := c.limit(name)
+	if l == nil {
+		return nil
+	}
+	names := make([]string, len(l.accounts))
+	for i, a := range l.accounts {
+		names[i] = a.name
+	}
+	return names
+}
+
 // FileOf returns the file that has a limit: the nearest of them. It's "" if there is none.
 func (c *Config) FileOf(name string) string {
 	if _, f := c.limit(name); f != nil {

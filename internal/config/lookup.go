@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 )
 
@@ -119,7 +120,8 @@ type level struct {
 // Lookup returns what holds for a limit and an account: for each field what the account has, else the limit, else the flags
 // given, else the defaults, else what is built in. Of rate, every and limit = 0 the first that has any of them decides.
 //
-// Flags are given by the name of the field, and are not checked. Without a limit it is the flags and the defaults. An account
+// Flags are given by the name of the field, and are not checked. Without a limit it is the flags and the defaults but for the key
+// that they give to limits. An account
 // of which the file has nothing has what the limit has; a limit of which it has nothing is an error.
 func (c *Config) Lookup(name, of string, given map[string]Given) (*Effective, error) {
 	e := &Effective{Limit: name, Account: of}
@@ -140,7 +142,12 @@ func (c *Config) Lookup(name, of string, given map[string]Given) (*Effective, er
 	}
 	levels = append(levels, flags(given))
 	for _, f := range c.files {
-		levels = append(levels, level{Origin{Level: Defaults, File: f.name}, f.defaults})
+		own := f.defaults
+		if name == "" { // there a key names the limit, and here is none
+			own = maps.Clone(own)
+			delete(own, fieldKey)
+		}
+		levels = append(levels, level{Origin{Level: Defaults, File: f.name}, own})
 	}
 	levels = append(levels, c.builtInFor(name, of))
 	for _, f := range fields() {

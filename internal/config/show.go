@@ -10,19 +10,25 @@ import (
 	"unicode"
 )
 
+// String says which it is: limit ec2, account 1234.
+func (e *Effective) String() string {
+	switch {
+	case e.Limit == "":
+		return "no limit"
+	case e.Account == "":
+		return "limit " + quoteKey(e.Limit)
+	}
+	return fmt.Sprintf("limit %s, account %s", quoteKey(e.Limit), quoteKey(e.Account))
+}
+
 // Write writes what holds, a line for each field with its value and where that is from, for people.
 func (e *Effective) Write(w io.Writer) error {
 	var b strings.Builder
-	switch {
-	case e.Limit == "":
-		b.WriteString("no limit\n")
-	case e.Account == "":
-		fmt.Fprintf(&b, "limit %s\n", quoteKey(e.Limit))
-	case e.Known:
-		fmt.Fprintf(&b, "limit %s, account %s\n", quoteKey(e.Limit), quoteKey(e.Account))
-	default:
-		fmt.Fprintf(&b, "limit %s, account %s, of which the file has nothing\n", quoteKey(e.Limit), quoteKey(e.Account))
+	b.WriteString(e.String())
+	if e.Account != "" && !e.Known {
+		b.WriteString(", of which the file has nothing")
 	}
+	b.WriteString("\n")
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, v := range e.Values {
 		_, _ = fmt.Fprintf(t, "  %s\t%s\t%s\n", v.Field, v.show(), v.Origin)

@@ -1,0 +1,190 @@
+package cmd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/internal/byname"
+	"github.com/throttle-cli/throttle/internal/config"
+)
+
+// configOptions are the flags that name a limit of throttle.toml.
+type configOptions struct {
+	limit   string
+	account string
+	file    string
+}
+
+func (o *configOptions) addFlags(f *pflag.FlagSet) {
+	f.Var((*name)(&o.limit), "limit", "what throttle.toml says of the limit `NAME`")
+	f.Var((*name)(&o.account), "account", "and of its account `NAME`")
+	o.addFileFlag(f)
+}
+
+func (o *configOptions) addFileFlag(f *pflag.FlagSet) {
+	f.Var((*name)(&o.file), "config", "read `FILE`, not ./throttle.toml and ~/.config/throttle/")
+}
+
+// load reads the files, and warns of what is odd about them.
+func (o *configOptions) load(log *logger) (*config.Config, error) {
+	c, err := loadConfig(o.file)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range c.Warnings() {
+		log.warn("warning: " + w)
+	}
+	return c, nil
+}
+
+// loadConfig reads the file that is named, which must be there, or the usual ones, which need not.
+func loadConfig(file string) (*config.Config, error) { return byname.Load(file) }
+
+// flagOf returns the flag that says what a field of a file says. The field limit blocks; --limit is a name.
+func flagOf(flags *pflag.FlagSet, field string) *pflag.Flag {
+	if field == "limit" {
+		return nil
+	}
+	return flags.Lookup(strings.ReplaceAll(field, "_", "-"))
+}
+
+// given returns what the flags say that were given, here or in the environment, by the fields of a file.
+func given(flags *pflag.FlagSet) map[string]config.Given {
+	said := make(map[string]config.Given)
+	for _, field := range config.Fields() {
+		f := flagOf(flags, field)
+		if delay := flags.Lookup("delay"); field == "every" && delay != nil && delay.Changed { // another name of the same flag
+			f = delay
+		}
+		if f == nil || !f.Changed {
+			continue
+		}
+		g := config.Given{Texts: []string{f.Value.String()}}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			g.Texts = several.GetSlice()
+		}
+		if env := f.Annotations[fromEnv]; len(env) > 0 {
+			g.Env = env[0]
+		}
+		said[field] = g
+	}
+	return said
+}
+
+// applyLimit has the flags of a mode say what holds for the limit and the account that o names: what throttle.toml has where it goes
+// before the flags that were given, or where none was given, and the key. The mode then goes by its flags as ever. It is
+// called first, also where no limit is named: the defaults of the file hold for all. For a limit or an account that is
+// blocked it returns a *blockedError.
+//
+// The flags are those named as the fields of the file are. A mode that lacks one has no use for it, and what the file says of
+// it is passed over: wait makes no attempts, and what only passes lines on has no command to judge. A flag that takes several
+// values is a pflag.SliceValue.
+func applyLimit(flags *pflag.FlagSet, o *configOptions, log *logger) error {
+	c, err := o.load(log)
+	if err != nil {
+		return err
+	}
+	account := o.account
+	if o.limit == "" && !givenHere(flags, "account") {
+		account = "" // the environment names one for those who name a limit
+	}
+	e, err := c.Lookup(o.limit, account, given(flags))
+	if err != nil {
+		return err
+	}
+	if e.Blocked {
+		return blockedBy(e, flags)
+	}
+	for _, v := range e.Values {
+		if err := applyValue(flags, e, v, log); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *logger) error {
+	f := flagOf(flags, v.Field)
+	if f == nil || v.Origin.Level == config.Flag {
+		return nil
+	}
+	changed := func(name string) bool {
+		f := flags.Lookup(name)
+		return f != nil && f.Changed
+	}
+	switch {
+	case v.Field == "max_wait" && changed("no-wait"):
+		return nil // who does not wait at all waits no longer than that
+	case v.Field == "key" && changed("state") && v.Origin.File == "":
+		return nil // the state file says with whom the rate is shared, and the name of the limit does not
+	case v.Field == "key" && changed("state"):
+		return fmt.Errorf("--state does not go with the key of limit %s, which is %q (%v)", e.Limit, v.Texts[0], v.Origin)
+	}
+	// A file says the rate in one way, and whatever said it in another one no longer does.
+	if v.Field == "rate" || v.Field == "every" {
+		for _, other := range []string{"rate", "every", "delay"} {
+			if o := flags.Lookup(other); o != nil && o != f && o.Changed {
+				if err := forget(o); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for _, said := range v.Overruled {
+		if said.Origin.Level == config.Flag && said.Origin.Env == "" && !slices.Equal(said.Texts, v.Texts) {
+			log.warn(fmt.Sprintf("warning: %s %s does not hold: %s = %s (%v)",
+				said.Origin.Flag, strings.Join(said.Texts, " "), v.Field, strings.Join(v.Texts, " and "), v.Origin))
+		}
+	}
+	if err := setAll(flags, f, v.Texts); err != nil {
+		return fmt.Errorf("%s = %s (%v): %w", v.Field, strings.Join(v.Texts, " and "), v.Origin, err)
+	}
+	return flags.SetAnnotation(f.Name, fromFile, []string{v.Origin.String()})
+}
+
+// setAll gives a flag a value, whatever it had.
+func setAll(flags *pflag.FlagSet, f *pflag.Flag, texts []string) error {
+	several, ok := f.Value.(pflag.SliceValue)
+	if !ok {
+		return flags.Set(f.Name, texts[0]) // only a rate has several
+	}
+	if err := several.Replace(texts); err != nil {
+		return err
+	}
+	f.Changed = true
+	return nil
+}
+
+// forget makes a flag one that was not given.
+func forget(f *pflag.Flag) error {
+	f.Changed = false
+	if several, ok := f.Value.(pflag.SliceValue); ok {
+		return several.Replace(nil)
+	}
+	return f.Value.Set(f.DefValue)
+}
+
+// A blockedError says that nothing is granted to a limit or an account.
+type blockedError struct {
+	what  string // limit ec2, account 1234
+	where string // throttle.toml:7: limit = 0
+	code  int    // the exit code
+}
+
+func (e *blockedError) Error() string { return fmt.Sprintf("%s is blocked (%s)", e.what, e.where) }
+
+func blockedBy(e *config.Effective, flags *pflag.FlagSet) *blockedError {
+	v, _ := e.Value("limit")
+	what := e.String()
+	if e.Limit == "" {
+		what = "a call without --limit"
+	}
+	b := &blockedError{what: what, where: fmt.Sprintf("%s:%d: limit = 0", v.Origin.File, v.Origin.Line), code: codeNotGranted}
+	if code, err := flags.GetInt("conflict-exit-code"); err == nil {
+		b.code = code
+	}
+	return b
+}
