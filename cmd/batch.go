@@ -102,6 +102,7 @@ type inputOf struct {
 	delim   byte
 	each    int // how many records a task takes; 0 if that is not known before
 	inputs  []record.Input
+	places  *placer // nil where all lines go by the same limit
 }
 
 // A plan is what the flags ask for, checked.
@@ -176,6 +177,7 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, in inputOf, s
 	for i, input := range in.inputs {
 		names[i] = input.Name
 	}
+	by.lines = in.places
 	p, err := by.open(false, std)
 	if err != nil {
 		return err

@@ -279,7 +279,7 @@ func (h *history) start(a *batch.Attempt) error {
 		return nil
 	}
 	err := h.journal.Start(journal.Start{
-		Item: h.item(a), Seq: a.Seq, Attempt: a.N, Slot: a.Slot, Waited: a.Waited, Key: h.key, Input: []byte(a.Task.Content),
+		Item: h.item(a), Seq: a.Seq, Attempt: a.N, Slot: a.Slot, Waited: a.Waited, Key: keyOf(a.Task, h.key), Input: []byte(a.Task.Content),
 	})
 	if err != nil {
 		return fmt.Errorf("--journal: %w", err)

@@ -9,10 +9,15 @@ const (
 	filesPerJob, ownFiles = 4, 12
 	// A thread waits for each job, and the Go runtime gives up at 10,000.
 	jobsAtAll = 9000
+	// A key that is kept open costs some 20 KB.
+	keysAtAll = 4096
 )
 
 // mostJobs returns how many jobs may run at once, whatever was asked for.
 func mostJobs() int { return max(1, min(jobsAtAll, (descriptors()-ownFiles)/filesPerJob)) }
+
+// mostFiles returns how many state files may be open at once, for lines with keys.
+func mostFiles() int { return max(1, min(keysAtAll, (descriptors()-ownFiles)/4)) }
 
 // defaultJobs returns how many jobs may run at once when nobody has said. A rate needs as many as it takes, up to a cap
 // that fits the machine; without a rate a job for each core keeps the machine busy.

@@ -47,7 +47,11 @@ func runLines(ctx context.Context, o *lineOptions, command []string, std streams
 	if err != nil {
 		return err
 	}
-	in := inputOf{mode: "lines", command: command, replace: o.replace, tasks: tasks, delim: delim, each: o.maxArgs, inputs: inputs}
+	places, err := o.pace.placer(o.replace, o.colsep)
+	if err != nil {
+		return err
+	}
+	in := inputOf{mode: "lines", places: places, command: command, replace: o.replace, tasks: tasks, delim: delim, each: o.maxArgs, inputs: inputs}
 	return runBatch(ctx, o.pace, &o.job, in, std)
 }
 

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/finetimer"
 	"github.com/throttle-cli/throttle/internal/pipe"
 	"github.com/throttle-cli/throttle/internal/tally"
+	"github.com/throttle-cli/throttle/internal/template"
 	"github.com/throttle-cli/throttle/lockfile"
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -27,6 +29,9 @@ import (
 type paceOptions struct {
 	limit    limitOptions
 	config   configOptions
+	perLine  perLineOptions
+	lines    *placer        // nil where all lines go by the same limit
+	given    *pflag.FlagSet // the flags of the mode
 	key      string
 	state    string
 	cost     string
@@ -50,7 +55,16 @@ func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 
 // apply has the flags say what throttle.toml says. It comes first.
 func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
+	o.given = flags
+	if f := flags.Lookup("replace"); f != nil && (isTemplate(o.config.limit, f) || isTemplate(o.config.account, f)) {
+		return nil // each line says which it is
+	}
 	return applyLimit(flags, &o.config, std.log)
+}
+
+func isTemplate(text string, replace *pflag.Flag) bool {
+	_, ok := template.Used(text, replace.Value.String())
+	return ok
 }
 
 // addCostFlags adds --cost with a letter, "" for none, and --debt.
@@ -77,7 +91,12 @@ func (o *paceOptions) queue() (int, error) {
 }
 
 // units returns what a grant costs, where that does not depend on the line.
-func (o *paceOptions) units() (int, error) { return parseCost(o.cost) }
+func (o *paceOptions) units() (int, error) {
+	if o.lines != nil && o.lines.cost != nil {
+		return 1, nil
+	}
+	return parseCost(o.cost)
+}
 
 func parseCost(text string) (int, error) {
 	n, err := strconv.Atoi(text)
@@ -112,7 +131,9 @@ type pace struct {
 	unit  pacer.Unit
 	ahead time.Duration // for how long grants may be asked for before their slots
 	key   string
-	cost  int // of each grant
+	cost  int    // of each grant
+	keyed *keyed // nil unless lines have keys of their own
+	whose string // names the limit in messages
 	// next is the slot that is waited for, where tracks is set; zero for none.
 	next   atomic.Pointer[time.Time]
 	tracks bool
@@ -128,6 +149,10 @@ type pace struct {
 
 // react has the limit hear of attempts that the remote has throttled.
 func (p *pace) react(f pacer.Feedback, log *logger) {
+	if p.keyed != nil {
+		p.keyed.react = func(p *pace) { p.react(f, log) }
+		return
+	}
 	p.feedback = f
 	p.feeds = func(a *batch.Attempt, c pacer.Cooldown) {
 		if !c.New {
@@ -194,6 +219,9 @@ func environ(key string) []string {
 
 // open returns the pace that the flags ask for. With debt a grant may cost more than the burst.
 func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
+	if o.lines != nil && o.lines.keys {
+		return o.openKeyed(debt, std)
+	}
 	cost, err := o.units()
 	if err != nil {
 		return nil, err
@@ -221,15 +249,32 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 	} else if err := w.limits.CheckCost(int64(cost), false); err != nil {
 		return nil, o.explain(err)
 	}
-	return &pace{limiter: ownLimiter{pacer.NewAll(w.limits, opts...)}, unit: w.unit, ahead: ahead, cost: cost, explain: o.explain}, nil
+	return &pace{limiter: ownLimiter{pacer.NewAll(w.limits, opts...)}, unit: w.unit, ahead: ahead, cost: cost, whose: o.name(), explain: o.explain}, nil
 }
 
-// wait waits for a grant, for a batch.
-func (p *pace) wait(ctx context.Context) (batch.Grant, error) {
-	if p.feeds == nil && !p.tracks {
-		return nil, p.explain(p.WaitN(ctx, p.cost))
+// grant waits for the grant of a task, for a batch.
+func (p *pace) grant(ctx context.Context, task batch.Task) (batch.Grant, error) {
+	at, _ := task.Limit.(*place)
+	switch {
+	case p.keyed != nil:
+		return p.keyed.wait(ctx, at)
+	case at != nil:
+		g, err := p.wait(ctx, at.cost)
+		if cost := (*pacer.CostError)(nil); errors.As(err, &cost) {
+			err = fmt.Errorf("%s: %w", at.where, err)
+		}
+		return g, err
 	}
-	r, err := p.reserve(ctx, p.cost)
+	return p.wait(ctx, 0)
+}
+
+// wait waits for a grant of n units, 0 for the cost that all have.
+func (p *pace) wait(ctx context.Context, n int) (batch.Grant, error) {
+	n = cmp.Or(n, p.cost)
+	if p.feeds == nil && !p.tracks {
+		return nil, p.explain(p.WaitN(ctx, n))
+	}
+	r, err := p.reserve(ctx, n)
 	if err != nil {
 		return nil, p.explain(err)
 	}
@@ -262,6 +307,9 @@ func (g grantOf) Throttled(a *batch.Attempt) error {
 	return nil
 }
 
+// Ended is that of batch.Grant: nothing is given back.
+func (grantOf) Ended() {}
+
 // tellWithin is how long the lock of the state, which takes microseconds, is waited for.
 const tellWithin = 10 * time.Second
 
@@ -293,7 +341,7 @@ func (o *paceOptions) openShared(w wanted, cost int, debt bool, std streams) (*p
 		w.unit = pacer.Bytes
 	}
 	l := sharedLimiter{File: f, given: given, known: known}
-	return &pace{limiter: l, unit: w.unit, key: o.key, cost: cost, shared: true, explain: o.explain}, nil
+	return &pace{limiter: l, unit: w.unit, key: o.key, cost: cost, shared: true, whose: o.name(), explain: o.explain}, nil
 }
 
 // noLimit says that neither the flags nor the state have a limit.

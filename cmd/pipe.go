@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
+	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/input"
 	"github.com/throttle-cli/throttle/internal/job"
 	"github.com/throttle-cli/throttle/internal/pipe"
+	"github.com/throttle-cli/throttle/internal/record"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -27,6 +30,7 @@ const (
 // pipeOptions are those of the mode that passes its input through.
 type pipeOptions struct {
 	pace     paceOptions
+	places   *placer // nil where all lines go by the same limit
 	input    inputOptions
 	leftover leftoverOptions
 }
@@ -43,7 +47,8 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	if err := o.leftover.open(std, o.input.file); err != nil {
 		return err
 	}
-	p, err := o.pace.open(true, std)
+	o.pace.lines = o.places
+	p, err := o.pace.open(o.places == nil || o.pace.debt, std)
 	if err != nil {
 		return err
 	}
@@ -53,9 +58,18 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	}
 	sig := catch(ctx)
 	defer sig.stop()
-	in := input.New(inputs[0].Reader)
-	in.Finite = inputs[0].Finite
-	unsent, err := pipe.Run(sig.ctx, in, std.out, pipeFor(p, delim))
+	var unsent []byte
+	var rest source
+	if o.places != nil {
+		in := record.NewReader(delim, inputs...)
+		rest = in
+		unsent, err = runPlaces(sig.ctx, p, o.places, in, std.out)
+	} else {
+		in := input.New(inputs[0].Reader)
+		in.Finite = inputs[0].Finite
+		rest = in
+		unsent, err = pipe.Run(sig.ctx, in, std.out, pipeFor(p, delim))
+	}
 
 	var interrupt *job.Interrupt
 	var write *pipe.WriteError
@@ -72,15 +86,48 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	case errors.As(err, &write):
 		why, end = fmt.Errorf("writing stdout: %w", err), exitCode(codeFailed)
 	case errors.As(err, &ask):
-		why = o.pace.explain(ask.Err)
+		why = ask.Err
+		if o.places == nil {
+			why = o.pace.explain(why)
+		}
 		end = exitCode(codeOf(why))
+	case o.places != nil: // it names the line, or the input
+		why, end = err, exitCode(codeOf(err))
 	default:
 		why, end = fmt.Errorf("reading %s: %w", inputs[0].Name, err), exitCode(codeFailed)
 	}
-	if err := o.leftover.settle(early{why: why, left: unsent, rest: in, delim: delim, verb: "written", kill: sig.kill}, std); err != nil {
+	if err := o.leftover.settle(early{why: why, left: unsent, rest: rest, delim: delim, verb: "written", kill: sig.kill}, std); err != nil {
 		return err
 	}
 	return end
+}
+
+// runPlaces passes on lines that go by limits, or have costs, of their own.
+func runPlaces(ctx context.Context, p *pace, places *placer, in *record.Reader, out io.Writer) (unsent []byte, err error) {
+	var bad string // a line that has no place
+	ahead := 1
+	if p.keyed != nil {
+		ahead = p.keyed.o.perLine.ahead
+	}
+	unsent, err = pipe.Keyed(ctx, func(ctx context.Context) (pipe.Line, error) {
+		r, err := in.Next(ctx)
+		if err != nil {
+			return pipe.Line{}, err
+		}
+		at, err := places.place(r, places.values(r.Text))
+		if err != nil {
+			bad = r.Raw
+			return pipe.Line{}, err
+		}
+		return pipe.Line{Data: r.Raw, Key: at.lane, Wait: func(ctx context.Context) error {
+			g, err := p.grant(ctx, batch.Task{Limit: at})
+			if err == nil && g != nil {
+				g.Ended()
+			}
+			return err
+		}}, nil
+	}, ahead, out)
+	return append(unsent, bad...), err
 }
 
 // pipeFor sizes the chunks and the asking ahead for a pace.

@@ -160,7 +160,7 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		return root
 	}
 	addGroups(root,
-		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "") }),
+		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "") }, o.pace.perLine.addFlags),
 		newGroup("Input", o.input.addFlags, o.lines.job.leftover.addFlags),
 		newGroup("Command", o.lines.addFlags, o.lines.job.addJobFlags, o.pace.addQueueFlags).forCommands(),
 		newGroup("Attempts", o.lines.job.addRetryFlags).forCommands(),
@@ -215,8 +215,11 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 	if flags.ArgsLenAtDash() == 0 {
 		return errors.New("no command stands after --")
 	}
-	var err error
+	places, err := o.pace.placer(o.lines.replace, o.lines.colsep)
 	flags.Visit(func(f *pflag.Flag) {
+		if places != nil && (f.Name == "replace" || f.Name == "colsep") {
+			return
+		}
 		if err == nil && f.Annotations[needsCommand] != nil && givenHere(flags, f.Name) {
 			err = fmt.Errorf("--%s is for a command, and none stands after --", f.Name)
 		}
@@ -225,5 +228,5 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 		return err
 	}
 	o.pace.maxQueue = anyQueue // of the environment, or a file: a pipe asks ahead
-	return runPipe(ctx, &pipeOptions{pace: o.pace, input: o.input, leftover: o.lines.job.leftover}, std)
+	return runPipe(ctx, &pipeOptions{pace: o.pace, places: places, input: o.input, leftover: o.lines.job.leftover}, std)
 }

@@ -43,7 +43,7 @@ can do, such as | > ; & $VAR, is an error without --shell.`,
 		},
 	}
 	addGroups(c,
-		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "") }, o.pace.addQueueFlags),
+		newGroup("Rate", o.pace.addFlags, func(f *pflag.FlagSet) { o.pace.addCostFlags(f, "") }, o.pace.addQueueFlags, o.pace.perLine.addFlags),
 		newGroup("Jobs", func(f *pflag.FlagSet) {
 			f.BoolVar(&o.job.shell, "shell", false, "each line is a script for sh -c")
 		}, o.job.addJobFlags, o.job.leftover.addFlags),
@@ -60,7 +60,11 @@ func runCommands(ctx context.Context, o *runOptions, files []string, std streams
 	if err != nil {
 		return err
 	}
-	in := inputOf{mode: "run", replace: "{}", tasks: commandMaker{shell: o.job.shell, files: files}, delim: '\n', inputs: inputs}
+	places, err := o.pace.placer("{}", "")
+	if err != nil {
+		return err
+	}
+	in := inputOf{mode: "run", places: places, replace: "{}", tasks: commandMaker{shell: o.job.shell, files: files}, delim: '\n', inputs: inputs}
 	return runBatch(ctx, &o.pace, &o.job, in, std)
 }
 

@@ -139,11 +139,18 @@ func (s *session) prompt() bool {
 // make makes a task of the records that come next.
 func (s *session) make(ctx context.Context) (batch.Task, error) {
 	s.pending = ""
+	var of record.Record // the line that says by which limit the task goes
 	task, err := s.in.tasks.make(func() (record.Record, error) {
 		r, err := s.reader.Next(ctx)
 		s.pending += r.Raw
+		if err == nil && (of.Line == 0 || s.in.each == 0) {
+			of = r
+		}
 		return r, err
 	})
+	if p := s.in.places; err == nil && p != nil {
+		err = p.put(&task, of)
+	}
 	switch {
 	case errors.Is(err, io.EOF):
 		s.tally.SetTotal(int64(s.taken))
@@ -176,11 +183,14 @@ func (s *session) options(sink *output.Sink) batch.Options {
 		}
 	}
 	b := batch.Options{
-		Next: s.next, Prompt: s.prompt, Wait: s.pace.wait, Paused: s.pauser.paused,
+		Next: s.next, Prompt: s.prompt, Wait: s.pace.grant, Paused: s.pauser.paused,
 		Run: job.Exec(s.term, s.sig.kill), Jobs: s.jobs, Overlap: s.pace.unlimited(), Timeout: s.o.retry.timeout,
 		Retry: s.react.Retry, Halt: s.halt, Total: s.total, Seq: s.history.last(), Observer: w,
 		Output: sink, Tagged: s.o.tag, Env: with(environ(s.pace.key), s.react.preset.Env),
 		Ending: s.term.Total(), Kill: s.sig.kill,
+	}
+	if s.pace.keyed != nil {
+		b.Keys = &batch.Keys{Ahead: s.pace.keyed.o.perLine.ahead, Of: laneOf}
 	}
 	if f, ok := s.std.out.(*os.File); ok && s.mode == output.Ungroup {
 		b.Closed = func() bool { return hungUp(f) }

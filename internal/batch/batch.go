@@ -18,6 +18,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/feedback"
 	"github.com/throttle-cli/throttle/internal/job"
+	"github.com/throttle-cli/throttle/internal/lanes"
 	"github.com/throttle-cli/throttle/internal/output"
 )
 
@@ -27,6 +28,7 @@ type Task struct {
 	Input   string // what it was made of, as it was read
 	Content string // what makes it this task and no other
 	Mark    any    // of the caller
+	Limit   any    // of the caller: whose it is
 	Seq     int    // its number, 0 for the next one
 	Command func(seq, slot int) Command
 }
@@ -35,7 +37,8 @@ type Task struct {
 type Command struct {
 	Path string // the file to execute
 	Argv []string
-	Tag  string // names it in the output
+	Tag  string   // names it in the output
+	Env  []string // more of the environment
 	// Values are what it was made of, for the one who has made it.
 	Values any
 	// Line is the command as a shell takes it, "" where a shell takes Argv.
@@ -46,6 +49,16 @@ type Command struct {
 type Grant interface {
 	// Throttled says that the remote has throttled the attempt.
 	Throttled(a *Attempt) error
+	// Ended says that nothing more comes of the grant: the attempt has ended, or there was none.
+	Ended()
+}
+
+// Keys say whose limits tasks go by: those of a key wait in order, and hold up nobody else.
+type Keys struct {
+	// Of returns the key of a task.
+	Of func(Task) string
+	// Ahead is how many tasks may be taken from the source and wait: 1 or more.
+	Ahead int
 }
 
 // An Attempt is one run of a task.
@@ -87,9 +100,10 @@ type Options struct {
 	Next func(context.Context) (Task, error)
 	// Prompt, when set, reports whether Next will return without waiting. It's not called while Next runs.
 	Prompt func() bool
-	// Wait waits for a grant. Each start takes one. It may be nil where nobody has to be told that it was throttled.
-	Wait func(context.Context) (Grant, error)
-	// Keys, when set, has tasks wait by keys, instead of Wait.
+	// Wait waits for a grant of a task. Each start takes one. It may be nil where nobody has to be told how the attempt ends. With
+	// Keys it is called by one goroutine at a time for each key, otherwise by one for all.
+	Wait func(context.Context, Task) (Grant, error)
+	// Keys, when set, has tasks wait by keys.
 	Keys *Keys
 	// Paused, when set, returns nil, or what is closed when a pause ends that has begun: nothing is started before.
 	Paused func() <-chan struct{}
@@ -202,8 +216,8 @@ type run struct {
 	turn    chan struct{} // has an element while no worker has the turn
 	workers sync.WaitGroup
 	queue   *queue
-	lanes   *lanes // nil without keys
-	seq     int    // the highest yet; guarded by the turn
+	lanes   *lanes.Lanes[*item, Grant] // nil without keys
+	seq     int                        // the highest yet; guarded by the turn
 	halted  context.CancelCauseFunc
 
 	mu      sync.Mutex
@@ -243,8 +257,13 @@ func Run(ctx context.Context, o Options) Result {
 	r.start, r.stop = context.WithCancelCause(r.ctx)
 	defer r.stop(nil)
 	if o.Keys != nil {
-		r.lanes = newLanes(r.start, *o.Keys, r.queue, func(ctx context.Context, key string) (Grant, error) {
-			return r.grant(ctx, func(ctx context.Context) (Grant, error) { return o.Keys.Wait(ctx, key) })
+		r.lanes = lanes.New(r.start, lanes.Options[*item, Grant]{
+			Take:  r.queue.take,
+			Key:   func(it *item) string { return o.Keys.Of(it.task) },
+			Wait:  r.grant,
+			Pass:  r.skip,
+			First: func(it *item) bool { return it.runs() > 0 },
+			Ahead: o.Keys.Ahead,
 		})
 	}
 	if o.Jobs > 1 { // a worker that waits for its command holds one of the processors of the runtime for a while
@@ -261,7 +280,7 @@ func (r *run) conclude() Result {
 	select {
 	case <-r.turn:
 		if r.lanes != nil {
-			asked = r.lanes.rest()
+			asked = r.lanes.Rest()
 		}
 		b, a := r.queue.rest()
 		beside, asked = b, append(asked, a...)
@@ -346,15 +365,16 @@ func (r *run) next(slot int, held bool) error {
 		return err
 	}
 	h, err := r.take(held)
-	if h.it == nil {
+	if h.Item == nil {
 		return err
 	}
-	it, grant := h.it, h.grant
+	it, grant := h.Item, h.Grant
 	var a *Attempt
 	if err == nil {
 		a, err = r.attempt(h, slot)
 	}
 	if err != nil {
+		unused(grant)
 		r.mu.Lock()
 		r.undone = append(r.undone, undone{it.order, it.task, nil})
 		r.mu.Unlock()
@@ -365,14 +385,14 @@ func (r *run) next(slot int, held bool) error {
 }
 
 // take returns the next item with its grant. With an error there may be an item too: one that has none.
-func (r *run) take(held bool) (h handed, err error) {
+func (r *run) take(held bool) (h lanes.Granted[*item, Grant], err error) {
 	asked := time.Now()
 	if r.lanes != nil {
-		h, err = r.lanes.take()
-	} else if h.it, err = r.queue.take(r.start); err == nil {
+		h, err = r.lanes.Next()
+	} else if h.Item, err = r.queue.take(r.start); err == nil {
 		asked = time.Now()
-		h.grant, err = r.grant(r.start, r.Wait)
-		h.waited = time.Since(asked)
+		h.Grant, err = r.grant(r.start, h.Item)
+		h.Waited = time.Since(asked)
 	}
 	if err != nil {
 		return h, err
@@ -385,15 +405,15 @@ func (r *run) take(held bool) (h handed, err error) {
 }
 
 // attempt begins another run of an item, and says that it starts.
-func (r *run) attempt(h handed, slot int) (*Attempt, error) {
-	it := h.it
+func (r *run) attempt(h lanes.Granted[*item, Grant], slot int) (*Attempt, error) {
+	it := h.Item
 	if it.seq == 0 {
 		if it.seq = it.task.Seq; it.seq == 0 {
 			it.seq = r.seq + 1
 		}
 		r.seq = max(r.seq, it.seq)
 	}
-	a := &Attempt{Task: it.task, Seq: it.seq, Slot: slot, N: it.runs() + 1, Waited: h.waited, Command: it.task.Command(it.seq, slot)}
+	a := &Attempt{Task: it.task, Seq: it.seq, Slot: slot, N: it.runs() + 1, Waited: h.Waited, Command: it.task.Command(it.seq, slot)}
 	if r.Observer != nil {
 		if err := r.Observer.Starting(a); err != nil {
 			return nil, err
@@ -404,18 +424,32 @@ func (r *run) attempt(h handed, slot int) (*Attempt, error) {
 
 // grant waits for a grant that comes while nothing is paused. One that came in a pause is gone: what it was for would start
 // together with the next.
-func (r *run) grant(ctx context.Context, wait func(context.Context) (Grant, error)) (Grant, error) {
+func (r *run) grant(ctx context.Context, it *item) (Grant, error) {
 	for {
 		if err := r.resumed(); err != nil {
 			return nil, err
 		}
-		grant, err := wait(ctx)
+		grant, err := r.Wait(ctx, it.task)
 		if err != nil {
 			return nil, err
 		}
 		if r.Paused == nil || r.Paused() == nil {
 			return grant, nil
 		}
+		unused(grant)
+	}
+}
+
+// skip takes a grant that nothing is started with.
+func (r *run) skip(ctx context.Context, it *item) error {
+	grant, err := r.grant(ctx, it)
+	unused(grant)
+	return err
+}
+
+func unused(g Grant) {
+	if g != nil {
+		g.Ended()
 	}
 }
 
@@ -449,7 +483,7 @@ func (r *run) run(it *item, a *Attempt, grant Grant) {
 	if it.out == nil {
 		it.out = r.Output.Job(tag)
 	}
-	env := append(r.Env[:len(r.Env):len(r.Env)],
+	env := append(append(r.Env[:len(r.Env):len(r.Env)], a.Command.Env...),
 		"THROTTLE_SEQ="+strconv.Itoa(a.Seq), "THROTTLE_SLOT="+strconv.Itoa(a.Slot), "THROTTLE_ATTEMPT="+strconv.Itoa(a.N))
 	if r.Overlap {
 		r.pass()
@@ -482,6 +516,7 @@ func (r *run) run(it *item, a *Attempt, grant Grant) {
 			r.end(err)
 		}
 	}
+	unused(grant)
 	r.finish(it, a)
 }
 

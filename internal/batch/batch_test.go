@@ -82,7 +82,7 @@ func tasks(n int, argv func(i int) []string) func(context.Context) (batch.Task, 
 
 func options(w *world, p *pacer.Pacer, jobs int, next func(context.Context) (batch.Task, error)) batch.Options {
 	return batch.Options{
-		Next: next, Wait: func(ctx context.Context) (batch.Grant, error) { return nil, p.Wait(ctx) }, Run: w.run, Jobs: jobs,
+		Next: next, Wait: func(ctx context.Context, _ batch.Task) (batch.Grant, error) { return nil, p.Wait(ctx) }, Run: w.run, Jobs: jobs,
 		Output: output.New(io.Discard, io.Discard, output.Group, false),
 	}
 }

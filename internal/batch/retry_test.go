@@ -164,12 +164,14 @@ func (l *told) Throttled(a *batch.Attempt) error {
 	return nil
 }
 
+func (*told) Ended() {}
+
 func TestThrottledDoesNotCountAgainstAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{codes: map[string][]int{"1": {9, 9, 9, 9}, "2": {9, 9, 9, 9, 9, 9}, "3": {9, 1}}, stderr: "HTTP 429\nRetry-After: 7"}
 		limit := &told{}
 		o := scripted(s, pacer.New(pacer.Unlimited()), 1, 3)
-		o.Wait = func(context.Context) (batch.Grant, error) { return limit, nil }
+		o.Wait = func(context.Context, batch.Task) (batch.Grant, error) { return limit, nil }
 		o.Retry = batch.Retry{Throttled: 5, Rules: feedback.Rules{ThrottledOn: retryOn(t, "exit=9")}}
 		res := batch.Run(t.Context(), o)
 		if res.Started != 3 || res.Failed != 2 || res.First.Seq != 2 {
