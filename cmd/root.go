@@ -63,6 +63,7 @@ func subcommands() []subcommand {
 		{"status", newStatusCommand},
 		{"set", newSetCommand},
 		{"reset", newResetCommand},
+		{"limits", newLimitsCommand},
 		{"presets", newPresetsCommand},
 		{"completion", newCompletionCommand},
 	}
