@@ -28,6 +28,9 @@ func TestExample(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for _, err := range byname.Problems(c) {
+		t.Error(err)
+	}
 	var b bytes.Buffer
 	if err := c.WriteListJSON(&b); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,7 +63,7 @@ key = "shared"
 algorithm = "paced"
 `
 
-func TestLookup(t *testing.T) {
+func TestLifeomicLookup(t *testing.T) {
 	f := load(t, file)
 	if names := f.Names(); !slices.Equal(names, []string{"a", "one", "open", "two"}) {
 		t.Errorf("%q", names)
@@ -101,6 +102,19 @@ func TestLookup(t *testing.T) {
 	}
 	if _, err := limitfile.Load("nosuch.toml"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestTokenThrottlerUnknownKeyIsAnError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.toml")
+	if err := os.WriteFile(path, []byte("[limits.a]\nrate = '1/s'\nreplenish_time = 2\n[limits.b]\nrat = '1/s'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := limitfile.Load(path)
+	for _, want := range []string{path + `:3:1: unknown key "replenish_time" in limit a`, path + `:5:1: unknown key "rat" in limit b: did you mean "rate"?`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nlacks %s", err, want)
+		}
 	}
 }
 
