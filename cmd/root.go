@@ -150,7 +150,7 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		if needed(s.name) {
 			root.AddCommand(s.build(std))
 		} else {
-			root.AddCommand(&cobra.Command{Use: s.name, Run: func(*cobra.Command, []string) {}})
+			root.AddCommand(&cobra.Command{Use: s.name, Hidden: s.name == "completion", Run: func(*cobra.Command, []string) {}})
 		}
 	}
 	if !needed("") {
