@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -74,6 +75,21 @@ func given(flags *pflag.FlagSet) map[string]config.Given {
 	return said
 }
 
+// lookup returns what holds for the limit and the account, with the flags that were given; here is whether the limit is named on the
+// command line.
+func (o *configOptions) lookup(c *config.Config, flags *pflag.FlagSet, here bool) (*config.Effective, error) {
+	account := o.account
+	if o.limit == "" && !givenHere(flags, "account") {
+		account = "" // the environment names one for those who name a limit
+	}
+	said := given(flags)
+	// In a job THROTTLE_KEY says what the job goes by. A limit that is named there is another one.
+	if _, job := os.LookupEnv("THROTTLE_SEQ"); job && here && said["key"].Env != "" {
+		delete(said, "key")
+	}
+	return c.Lookup(o.limit, account, said)
+}
+
 // applyLimit has the flags of a mode say what holds for the limit and the account that o names: what throttle.toml has where it goes
 // before the flags that were given, or where none was given, and the key. The mode then goes by its flags as ever. It is
 // called first, also where no limit is named: the defaults of the file hold for all. For a limit or an account that is
@@ -87,11 +103,7 @@ func applyLimit(flags *pflag.FlagSet, o *configOptions, log *logger) error {
 	if err != nil {
 		return err
 	}
-	account := o.account
-	if o.limit == "" && !givenHere(flags, "account") {
-		account = "" // the environment names one for those who name a limit
-	}
-	e, err := c.Lookup(o.limit, account, given(flags))
+	e, err := o.lookup(c, flags, givenHere(flags, "limit"))
 	if err != nil {
 		return err
 	}

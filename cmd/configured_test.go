@@ -188,6 +188,9 @@ func inFolder(t *testing.T, text string) {
 
 func apply(t *testing.T, args string, env map[string]string) (got, warned string) {
 	t.Helper()
+	if seq, ok := env["SEQ"]; ok {
+		t.Setenv("THROTTLE_SEQ", seq)
+	}
 	var m mode
 	var o configOptions
 	flags := m.flags()

@@ -42,7 +42,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 		}
 	}
 	// In a job THROTTLE_KEY says what the job goes by. A rate that is named there is another one.
-	if _, job := lookup("THROTTLE_SEQ"); job && (given("rate") || given("every") || given("delay") || given("limit")) {
+	if _, job := lookup("THROTTLE_SEQ"); job && (given("rate") || given("every") || given("delay")) {
 		decided["key"] = true
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -62,7 +62,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 	return err
 }
 
-// givenHere reports whether a flag was given on the command line.
+// givenHere reports whether a flag was given on the command line, and holds.
 func givenHere(flags *pflag.FlagSet, name string) bool {
 	f := flags.Lookup(name)
 	return f != nil && f.Changed && f.Annotations[fromEnv] == nil && f.Annotations[fromFile] == nil

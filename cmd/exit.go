@@ -15,6 +15,7 @@ type exitCode int
 func (e exitCode) Error() string { return "exit code " + strconv.Itoa(int(e)) }
 
 const (
+	codeWrongFile  = 1   // of limits check: there is something wrong
 	codeNotGranted = 75  // EX_TEMPFAIL: no grant in the time given
 	codeSomeFailed = 123 // jobs have failed
 	codeHalted     = 124 // ended by --halt; a command that has timed out has it too

@@ -38,7 +38,11 @@ func addGroups(c *cobra.Command, groups ...flagGroup) {
 		g.flags.VisitAll(nameValue)
 		c.Flags().AddFlagSet(g.flags)
 		g.flags.VisitAll(func(f *pflag.Flag) {
-			if !takesFile(f) {
+			switch {
+			case takesFile(f):
+			case f.Name == "limit":
+				_ = c.RegisterFlagCompletionFunc(f.Name, completeLimits)
+			default:
 				_ = c.RegisterFlagCompletionFunc(f.Name, cobra.NoFileCompletions)
 			}
 		})
@@ -91,7 +95,7 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 		}
 	}
 	if len(names) > 0 {
-		fmt.Fprintf(&b, "Commands: %s (throttle COMMAND --help)\n", strings.Join(names, ", "))
+		fmt.Fprintf(&b, "Commands: %s (%s COMMAND --help)\n", strings.Join(names, ", "), c.CommandPath())
 	}
 	for _, g := range groups {
 		fmt.Fprintf(&b, "%s:\n", g.title)
@@ -101,9 +105,11 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 			}
 		})
 	}
-	if c.HasParent() {
+	switch {
+	case len(groups) == 0:
+	case c.HasParent():
 		b.WriteString("In the environment, each flag is THROTTLE_<FLAG>, such as THROTTLE_RATE.\n")
-	} else {
+	default:
 		b.WriteString("In COMMAND: {} line, {.} {/} {//} {/.} parts of its path, {1} column,\n" +
 			"{#} number, {%} job slot. In the environment, each flag is THROTTLE_<FLAG>.\n")
 	}

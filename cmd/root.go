@@ -64,6 +64,7 @@ func subcommands() []subcommand {
 		{"status", newStatusCommand},
 		{"set", newSetCommand},
 		{"reset", newResetCommand},
+		{"limits", newLimitsCommand},
 		{"presets", newPresetsCommand},
 		{"completion", newCompletionCommand},
 	}
@@ -153,7 +154,7 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		if needed(s.name) {
 			root.AddCommand(s.build(std))
 		} else {
-			root.AddCommand(&cobra.Command{Use: s.name, Run: func(*cobra.Command, []string) {}})
+			root.AddCommand(&cobra.Command{Use: s.name, Hidden: s.name == "completion", Run: func(*cobra.Command, []string) {}})
 		}
 	}
 	if !needed("") {

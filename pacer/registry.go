@@ -64,21 +64,37 @@ func (r *Registry) shard(name string) *shard {
 
 // Get returns the Pacer of a name. It is not to be kept for longer than it takes to use it: one that is idle is forgotten.
 func (r *Registry) Get(name string) (*Pacer, error) {
+	byDefault := func() *Pacer { return NewAll(r.opts.Default, r.opts.Pacer...) }
+	if len(r.opts.Default) == 0 {
+		byDefault = nil
+	}
+	if p := r.get(name, byDefault); p != nil {
+		return p, nil
+	}
+	return nil, fmt.Errorf("%w %q", ErrUnknown, name)
+}
+
+// GetOr is Get for one who knows what Pacer a name has that was not added: create returns it, and must not use the Registry. It
+// is forgotten as one of the Default is.
+func (r *Registry) GetOr(name string, create func() *Pacer) *Pacer { return r.get(name, create) }
+
+// get returns the Pacer of a name, created if need be; nil if there is none and nothing to create it.
+func (r *Registry) get(name string, create func() *Pacer) *Pacer {
 	s := r.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	e := s.byName[name]
 	if e == nil {
-		if len(r.opts.Default) == 0 {
-			return nil, fmt.Errorf("%w %q", ErrUnknown, name)
+		if create == nil {
+			return nil
 		}
 		r.sweep(s, now)
-		e = &entry{p: NewAll(r.opts.Default, r.opts.Pacer...)}
+		e = &entry{p: create()}
 		s.byName[name] = e
 	}
 	e.used = now
-	return e.p, nil
+	return e.p
 }
 
 // sweep forgets those who are idle, once in a while.

@@ -60,6 +60,24 @@ func TestTokenThrottlerAddGetRemove(t *testing.T) {
 	})
 }
 
+// One who knows what a name has creates its pacer when it is first asked for; it is kept while it is used.
+func TestARegistryTakesAPacerOfTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := pacer.NewRegistry(pacer.RegistryOptions{})
+		created := 0
+		create := func() *pacer.Pacer { created++; return pacer.New(pacer.Every(s), pacer.WithQueue(0)) }
+		p := r.GetOr("a", create)
+		if again, err := r.Get("a"); again != p || err != nil || r.GetOr("a", create) != p || created != 1 {
+			t.Errorf("another one, %v, %d created", err, created)
+		}
+		time.Sleep(2 * time.Minute)
+		r.Sweep()
+		if r.Len() != 0 {
+			t.Error("one that is idle is kept")
+		}
+	})
+}
+
 // Memory is bounded by the names that are in use, however many there were.
 func TestARegistryForgetsWhoIsIdle(t *testing.T) {
 	names := 1_000_000

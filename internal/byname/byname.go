@@ -151,17 +151,21 @@ func Number(e *config.Effective, field string, otherwise int64) int64 {
 }
 
 // Problems returns what is wrong with limits whose parts are right one by one: with each limit and account as it holds without
-// flags. Each is told once, at the first of what it is about.
+// flags. For each place one is told.
 func Problems(c *config.Config) []error {
 	var problems []error
-	seen := make(map[string]bool)
+	seen := make(map[config.Error]bool)
 	for _, name := range c.Limits() {
-		for _, account := range append(c.Accounts(name), anybody) {
+		for _, account := range append([]string{anybody}, c.Accounts(name)...) {
 			err := problem(c, name, account)
-			if err != nil && !seen[err.Error()] {
-				seen[err.Error()] = true
-				problems = append(problems, err)
+			var at *config.Error
+			if err == nil || errors.As(err, &at) && seen[config.Error{File: at.File, Line: at.Line, Column: at.Column}] {
+				continue
 			}
+			if at != nil {
+				seen[config.Error{File: at.File, Line: at.Line, Column: at.Column}] = true
+			}
+			problems = append(problems, err)
 		}
 	}
 	return problems

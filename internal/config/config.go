@@ -29,7 +29,7 @@ type Options struct {
 
 // Checks say what is wrong with a text, by an error that quotes it and says what is accepted. One that is nil accepts all.
 type Checks struct {
-	Rate      func(text string) error // 20/s, and 100/h,algorithm=sliding-window,burst=5 where it is made of a table
+	Rate      func(text string) error // 20/s, and 100/h,algorithm=token-bucket,burst=5 where it is made of a table
 	Every     func(text string) error // 100ms
 	Algorithm func(text string) error
 	Preset    func(text string) error
@@ -215,6 +215,16 @@ func (c *Config) Accounts(name string) []string {
 func (c *Config) FileOf(name string) string {
 	if _, f := c.limit(name); f != nil {
 		return f.name
+	}
+	return ""
+}
+
+// FileOfDefaults returns the nearest file whose defaults have a field, or any if none is named. It's "" if there is none.
+func (c *Config) FileOfDefaults(field string) string {
+	for _, f := range c.files {
+		if _, ok := f.defaults[field]; ok || field == "" && len(f.defaults) > 0 {
+			return f.name
+		}
 	}
 	return ""
 }

@@ -226,8 +226,8 @@ func (d *decoder) rates(f field, v *item) []string {
 	return texts
 }
 
-// rateTable makes the text of a table such as { rate = "100/h", algorithm = "sliding-window", burst = 5 }: that which --rate
-// takes, 100/h,algorithm=sliding-window,burst=5.
+// rateTable makes the text of a table such as { rate = "100/h", algorithm = "token-bucket", burst = 5 }: that which --rate
+// takes, 100/h,algorithm=token-bucket,burst=5.
 func (d *decoder) rateTable(f field, t *item) (text string, ok bool) {
 	before := len(d.problems)
 	at := t.start()

@@ -10,9 +10,8 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/throttle-cli/throttle/internal/byname"
 	"github.com/throttle-cli/throttle/internal/config"
-	"github.com/throttle-cli/throttle/internal/preset"
-	"github.com/throttle-cli/throttle/pacer"
 )
 
 const (
@@ -20,33 +19,17 @@ const (
 	docsFile    = "../../docs/config.md"
 )
 
-// realChecks are those that a program makes, as far as there are such.
-func realChecks() config.Checks {
-	return config.Checks{
-		Rate: func(text string) error {
-			rate, _, _ := strings.Cut(text, ",")
-			_, _, err := pacer.ParseRate(rate)
-			return err
-		},
-		Every: func(text string) error {
-			_, err := pacer.ParseEvery(text)
-			return err
-		},
-		Preset: func(text string) error {
-			_, err := preset.Lookup(text)
-			return err
-		},
-	}
-}
-
 // The example has no error, and every field.
 func TestExample(t *testing.T) {
-	for _, err := range config.Check(exampleFile, realChecks()) {
+	for _, err := range config.Check(exampleFile, byname.Checks()) {
 		t.Error(err)
 	}
-	c, err := config.Load(config.Options{File: exampleFile, Checks: realChecks()})
+	c, err := config.Load(config.Options{File: exampleFile, Checks: byname.Checks()})
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, err := range byname.Problems(c) {
+		t.Error(err)
 	}
 	var b bytes.Buffer
 	if err := c.WriteListJSON(&b); err != nil {
@@ -107,7 +90,7 @@ func TestDocs(t *testing.T) {
 	if err := os.WriteFile(config.FileName, []byte(indented(sample)), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	c, err := config.Load(config.Options{Getenv: env(nil), Checks: realChecks()})
+	c, err := config.Load(config.Options{Getenv: env(nil), Checks: byname.Checks()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -312,6 +312,13 @@ func (d *document) unset(path string, e Entry) ([]byte, error) {
 	for _, c := range cuts {
 		text = slices.Concat(text[:c.from], text[c.to:])
 	}
+	if len(cuts) > 0 && cuts[0].to == len(d.data) { // the empty line before the last section goes with it
+		end := len(bytes.TrimRight(text, " \t\r\n"))
+		if end > 0 {
+			end += bytes.IndexByte(text[end:], '\n') + 1
+		}
+		text = text[:end]
+	}
 	return text, nil
 }
 

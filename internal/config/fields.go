@@ -131,6 +131,16 @@ func (f field) checkNumber(n int64) error {
 	return nil
 }
 
+// CheckFlag returns what is wrong with the value of a field where a flag says it. There a cost may be a replacement string, which is
+// left to those who know them.
+func (c *Config) CheckFlag(name string, texts []string) error {
+	f, err := lookupField(name)
+	if err != nil || name == "cost" && len(texts) == 1 && strings.Contains(texts[0], "{") {
+		return err
+	}
+	return f.checkGiven(texts, c.checks)
+}
+
 // checkGiven returns what is wrong with a value that is given as it stands on a command line.
 func (f field) checkGiven(texts []string, checks Checks) error {
 	if len(texts) == 0 || len(texts) > 1 && f.kind != ofRates {

@@ -55,10 +55,7 @@ func generate(dir, readme, version string) error {
 	}
 	root := cmd.NewRootCommand()
 	files := map[string][]byte{}
-	for _, c := range append([]*cobra.Command{root}, root.Commands()...) {
-		if c != root && !c.IsAvailableCommand() {
-			continue
-		}
+	for _, c := range available(root) {
 		page, err := manPage(c, date, version, codes)
 		if err != nil {
 			return err
@@ -87,6 +84,17 @@ func generate(dir, readme, version string) error {
 		}
 	}
 	return nil
+}
+
+// available returns a command and all below it that users are told of.
+func available(c *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{c}
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			all = append(all, available(sub)...)
+		}
+	}
+	return all
 }
 
 // buildDate is today, or what SOURCE_DATE_EPOCH says, so that a release can be built again byte by byte.

@@ -22,11 +22,13 @@ func TestGenerate(t *testing.T) {
 			".SH ENVIRONMENT", ".SH EXIT STATUS", `\fB125\fP`,
 			`\fBthrottle-run\fP(1)`,
 		},
-		"man/throttle-run.1":        {".SS Output", `\fB125\fP`, `\fBthrottle\fP(1)`},
-		"completions/throttle.bash": {"-F __start_throttle throttle"},
-		"completions/_throttle":     {"#compdef throttle"},
-		"completions/throttle.fish": {"complete -c throttle"},
-		"completions/throttle.ps1":  {"Register-ArgumentCompleter -CommandName 'throttle'"},
+		"man/throttle-limits.1":      {`\fBthrottle-limits-show\fP(1)`},
+		"man/throttle-limits-show.1": {".SS Which", `\fB--account\fP \fINAME\fP`, `\fBthrottle-limits\fP(1)`},
+		"man/throttle-run.1":         {".SS Output", `\fB125\fP`, `\fBthrottle\fP(1)`},
+		"completions/throttle.bash":  {"-F __start_throttle throttle"},
+		"completions/_throttle":      {"#compdef throttle"},
+		"completions/throttle.fish":  {"complete -c throttle"},
+		"completions/throttle.ps1":   {"Register-ArgumentCompleter -CommandName 'throttle'"},
 	} {
 		data, err := os.ReadFile(filepath.Join(dir, filepath.FromSlash(name)))
 		if err != nil {

@@ -25,6 +25,9 @@ type Transport struct {
 	Pacers *pacer.Registry
 	// Name returns the name of the pacer for a request; nil is the host in lower case, with a port that is not the usual one.
 	Name func(*http.Request) string
+	// Pacer, when set, returns the pacer for a request, in place of Pacers and Name. With limits of a file it calls the Get of
+	// limitfile.Pacers.
+	Pacer func(*http.Request) (*pacer.Pacer, error)
 	// Feedback says how long a cooldown is where the host does not say, how long at the most, and whether the rate is cut, too.
 	Feedback pacer.Feedback
 }
@@ -39,7 +42,7 @@ func New(limits ...pacer.Limit) *Transport {
 // RoundTrip implements http.RoundTripper. An error while it waits is the cause of the context of the request, or one of the
 // pacer: the request was not made then.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	p, err := t.Pacers.Get(t.name(req))
+	p, err := t.pacer(req)
 	var grant *pacer.Reservation
 	if err == nil {
 		grant, err = p.Grant(req.Context(), 1)
@@ -65,6 +68,13 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		grant.Throttled(f)
 	}
 	return resp, nil
+}
+
+func (t *Transport) pacer(req *http.Request) (*pacer.Pacer, error) {
+	if t.Pacer != nil {
+		return t.Pacer(req)
+	}
+	return t.Pacers.Get(t.name(req))
 }
 
 func (t *Transport) name(req *http.Request) string {

@@ -63,6 +63,30 @@ func TestEachHostHasItsPace(t *testing.T) {
 	})
 }
 
+// One who knows better than the host who is asked says which pacer it is; an error of that is one of the request.
+func TestThePacerIsThatOfTheCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &remote{start: time.Now(), answer: func(int) (int, string) { return http.StatusOK, "" }}
+		all := pacer.New(pacer.Every(time.Second))
+		blocked := errors.New("blocked")
+		c := &http.Client{Transport: &pacehttp.Transport{Base: r, Pacer: func(req *http.Request) (*pacer.Pacer, error) {
+			if req.URL.Host == "c" {
+				return nil, blocked
+			}
+			return all, nil
+		}}}
+		if err := errors.Join(get(t, c, "http://a/"), get(t, c, "http://b/")); err != nil {
+			t.Fatal(err)
+		}
+		if err := get(t, c, "http://c/"); !errors.Is(err, blocked) {
+			t.Errorf("%v", err)
+		}
+		if got := strings.Join(r.asked, ", "); got != "a 0s, b 1s" {
+			t.Error(got)
+		}
+	})
+}
+
 func TestRetryAfterHoldsForTheHost(t *testing.T) {
 	for _, c := range []struct {
 		status int

@@ -1,0 +1,88 @@
+package byname_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/throttle-cli/throttle/internal/byname"
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+func TestLimits(t *testing.T) {
+	for _, c := range []struct {
+		rate byname.Rate
+		want string // the limits, or the error
+	}{
+		{byname.Rate{}, ""},
+		{byname.Rate{Rates: []string{"20/s"}}, "20/s"},
+		{byname.Rate{Every: "100ms"}, "1/100ms"},
+		{byname.Rate{Every: "100ms", Algorithm: "token-bucket", Burst: 3}, "1/100ms,algorithm=token-bucket,burst=3"},
+		{byname.Rate{Rates: []string{"15/m", "100/h"}, Burst: 3}, "15/m,burst=3 and 100/h,burst=3"},
+		// What a rate says of itself goes first.
+		{
+			byname.Rate{Rates: []string{"15/m", "100/h,algorithm=paced", "10/s,burst=2", "9/d,align=day"}, Algorithm: "token-bucket", Burst: 3},
+			"15/m,algorithm=token-bucket,burst=3 and 100/h,burst=3 and 10/s,algorithm=token-bucket,burst=2 and 9/d,algorithm=fixed-window,align=day",
+		},
+		// A burst is for the buckets among them, and an error where there is none.
+		{byname.Rate{Rates: []string{"15/m", "100/h,algorithm=sliding-window"}, Burst: 3}, "15/m,burst=3 and 100/h,algorithm=sliding-window"},
+		{byname.Rate{Rates: []string{"15/m"}, Algorithm: "sliding-window", Burst: 3}, "burst 3 does not go with 15/m,algorithm=sliding-window: all of a window may be granted at once, after idle time and otherwise"},
+		{byname.Rate{Rates: []string{"inf"}, Algorithm: "sliding-window", Burst: 3}, "inf"},
+		{byname.Rate{Rates: []string{"none"}}, "none"},
+		{byname.Rate{Rates: []string{"1/s"}, Every: "1s"}, "rate and every both say the rate: give one of them"},
+		{byname.Rate{Rates: []string{"1/s", "1MiB/s"}}, "one rate counts bytes and another one events: all have to count the same"},
+		{byname.Rate{Rates: strings.Fields(strings.Repeat("1/s ", 9))}, "9 limits at once: there may be 8"},
+	} {
+		limits, _, err := c.rate.Limits()
+		got := limits.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%+v\ngot  %s\nwant %s", c.rate, got, c.want)
+		}
+	}
+	if _, unit, err := (byname.Rate{Rates: []string{"1MiB/s"}}).Limits(); unit != pacer.Bytes || err != nil {
+		t.Errorf("unit %v, %v", unit, err)
+	}
+}
+
+// What is wrong with right parts is told once, at the place of one of them; a key that needs an account is no error.
+func TestProblems(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "f.toml")
+	const text = `[limits.a]
+key = "{account}"
+rate = "10/s"
+burst = 5
+[limits.a.accounts.1]
+algorithm = "sliding-window"
+[limits.a.accounts.2]
+algorithm = "sliding-window"
+rate = "3/s"
+[limits.b]
+cost = 2
+debt = true
+rate = "1/s"
+[limits.b.accounts.1]
+debt = false
+[limits.c]
+cost = 5
+`
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := byname.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, err := range byname.Problems(c) {
+		got = append(got, strings.TrimPrefix(err.Error(), file))
+	}
+	want := ":4:1: burst 5 does not go with 10/s,algorithm=sliding-window: all of a window may be granted at once, after idle time and otherwise\n" +
+		":11:1: cost 2 is above the burst of 1, which is the most that one grant can take: give it a burst, or debt = true"
+	if strings.Join(got, "\n") != want {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)
+	}
+}

@@ -1,0 +1,62 @@
+package limitfile
+
+import (
+	"context"
+
+	"github.com/throttle-cli/throttle/pacer"
+)
+
+// Pacers has a Pacer for each key of the limits and accounts of a File. Its methods may be called by any number of goroutines.
+type Pacers struct {
+	file     *File
+	registry *pacer.Registry
+	opts     []pacer.Option
+}
+
+// Pacers returns Pacers of the file: those that nobody uses are forgotten, as those of a pacer.Registry are.
+func (f *File) Pacers(opts ...pacer.Option) *Pacers {
+	return &Pacers{file: f, registry: pacer.NewRegistry(pacer.RegistryOptions{}), opts: opts}
+}
+
+// Get returns the Pacer of a limit, and an account of it unless that is "". It is not to be kept for longer than it takes to use it.
+// Errors are those of File.Lookup. Where several limits have one key, the strictest of them that was asked for holds.
+func (p *Pacers) Get(name, account string) (*pacer.Pacer, error) {
+	_, found, err := p.get(name, account)
+	return found, err
+}
+
+func (p *Pacers) get(name, account string) (Limit, *pacer.Pacer, error) {
+	l, err := p.file.Lookup(name, account)
+	if err != nil {
+		return Limit{}, nil, err
+	}
+	found := p.registry.GetOr(l.Key, func() *pacer.Pacer { return l.New(p.opts...) })
+	if has := found.Limits(); !has.Equal(l.Limits) { // another limit has this key too
+		if strict := has.Stricter(l.Limits); !strict.Equal(has) {
+			found.SetLimits(strict)
+		}
+	}
+	return l, found, nil
+}
+
+// Wait waits for a grant of the cost that the limit says, for no longer than its max_wait. Errors are those of File.Lookup and of
+// Limit.Grant.
+func (p *Pacers) Wait(ctx context.Context, name, account string) error {
+	l, found, err := p.get(name, account)
+	if err != nil {
+		return err
+	}
+	_, err = l.Grant(ctx, found)
+	return err
+}
+
+// Do waits as Wait does, and calls f. The error is that of Wait, or that of f.
+func (p *Pacers) Do(ctx context.Context, name, account string, f func(context.Context) error) error {
+	if err := p.Wait(ctx, name, account); err != nil {
+		return err
+	}
+	return f(ctx)
+}
+
+// Close stops all of them: those who wait get pacer.ErrClosed.
+func (p *Pacers) Close() { p.registry.Close() }
