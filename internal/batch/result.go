@@ -84,6 +84,7 @@ const lostAfter = time.Second
 
 // conclude says what is left, in the order of the source.
 func (r *run) conclude() Result {
+	r.stop(nil) // the source may have been asked for a task that nobody waits for any more
 	var beside, asked []*item
 	select {
 	case <-r.turn:
