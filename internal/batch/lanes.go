@@ -43,9 +43,12 @@ type lanes struct {
 }
 
 // A lane has the tasks of a key that wait, in order.
-type lane struct {
-	items []*item
-	gone  bool // whether the first has been handed over
+type lane struct{ places []*place }
+
+// A place in a lane is kept until the next one may have its grant.
+type place struct {
+	it   *item
+	gone bool // whether it has been handed over
 }
 
 // A handed item has its grant.
@@ -53,6 +56,7 @@ type handed struct {
 	it     *item
 	grant  Grant
 	waited time.Duration
+	place  *place // in its lane; nil without keys
 }
 
 func newLanes(ctx context.Context, k Keys, q *queue, wait func(context.Context, string) (Grant, error)) *lanes {
@@ -74,6 +78,9 @@ func (l *lanes) take() (handed, error) {
 	l.mu.Unlock()
 	select {
 	case h := <-l.handed:
+		l.mu.Lock()
+		h.place.gone = true // here, and not by the lane: what is run may end all before that goes on
+		l.mu.Unlock()
 		return h, nil
 	case <-l.drained:
 	case <-l.ctx.Done():
@@ -107,16 +114,17 @@ func (l *lanes) put(it *item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.waiting++
+	p := &place{it: it}
 	la := l.all[key]
 	switch {
 	case la == nil:
-		la = &lane{items: []*item{it}}
+		la = &lane{places: []*place{p}}
 		l.all[key] = la
 		go l.run(key, la)
 	case it.runs() > 0: // behind the first, which may have its grant already
-		la.items = slices.Insert(la.items, 1, it)
+		la.places = slices.Insert(la.places, 1, p)
 	default:
-		la.items = append(la.items, it)
+		la.places = append(la.places, p)
 	}
 }
 
@@ -130,7 +138,8 @@ func (l *lanes) run(key string, la *lane) {
 			return
 		}
 		l.mu.Lock()
-		h := handed{it: la.items[0], grant: grant, waited: time.Since(asked)}
+		first := la.places[0]
+		h := handed{it: first.it, grant: grant, waited: time.Since(asked), place: first}
 		l.mu.Unlock()
 		due := time.Now()
 		select {
@@ -140,7 +149,6 @@ func (l *lanes) run(key string, la *lane) {
 		}
 		<-l.room
 		l.mu.Lock()
-		la.gone = true
 		l.waiting--
 		l.drain()
 		l.mu.Unlock()
@@ -160,12 +168,12 @@ func (l *lanes) run(key string, la *lane) {
 func (l *lanes) pop(key string, la *lane) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	la.items[0], la.gone = nil, false
-	la.items = la.items[1:]
-	if len(la.items) == 0 {
+	la.places[0] = nil
+	la.places = la.places[1:]
+	if len(la.places) == 0 {
 		delete(l.all, key)
 	}
-	return len(la.items) > 0
+	return len(la.places) > 0
 }
 
 // end says that nothing more is taken, or handed over either.
@@ -197,10 +205,10 @@ func (l *lanes) rest() (items []*item) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, la := range l.all {
-		if la.gone {
-			items = append(items, la.items[1:]...)
-		} else {
-			items = append(items, la.items...)
+		for _, p := range la.places {
+			if !p.gone {
+				items = append(items, p.it)
+			}
 		}
 	}
 	return items
