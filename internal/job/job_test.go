@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -51,6 +53,37 @@ func TestAProcessLeftBehindDoesNotHoldTheJob(t *testing.T) {
 	if time.Since(start) > 20*time.Second {
 		t.Error("the job waited for the process that it left behind")
 	}
+}
+
+// What is left behind may write more than is taken, and never stop.
+func TestAProcessLeftBehindThatWritesDoesNotHoldTheJob(t *testing.T) {
+	for _, script := range []string{"yes & echo $! >&2; exit 0", "yes & echo $! >&2; sleep 0.1"} {
+		var err bytes.Buffer
+		c := sh(script, nil, &err)
+		c.Stdout = sluggish{}
+		done := make(chan job.Outcome, 1)
+		go func() { done <- runner(t, job.DefaultTermSeq)(t.Context(), c) }()
+		select {
+		case o := <-done:
+			if o.ExitCode != 0 || o.OutputErr != nil {
+				t.Errorf("%q: %+v", script, o)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("%q: the job waits for the process that it left behind", script)
+		}
+		pid, _ := strconv.Atoi(strings.TrimSpace(err.String()))
+		if pid <= 1 || syscall.Kill(pid, syscall.SIGKILL) != nil {
+			t.Errorf("%q: no process %q", script, err.String())
+		}
+	}
+}
+
+// sluggish is a writer that takes less than yes writes.
+type sluggish struct{}
+
+func (sluggish) Write(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return len(p), nil
 }
 
 func TestTheWholeGroupEndsThoughItIgnoresTERM(t *testing.T) {
