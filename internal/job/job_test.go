@@ -152,3 +152,21 @@ func TestACommandInTheForegroundGetsSignalsAndFiles(t *testing.T) {
 		t.Errorf("%+v, %q, %q", o, out.String(), errs.String())
 	}
 }
+
+// What the command has started is dead after the first signal, and perhaps a zombie for ever.
+func TestTheSequenceEndsWhenNothingIsLeftAlive(t *testing.T) {
+	run := runner(t, "TERM,600000,KILL,25")
+	var out, err bytes.Buffer
+	c := sh("sleep 60 & sleep 60 & wait", &out, &err)
+	c.Timeout = 100 * time.Millisecond
+	done := make(chan job.Outcome, 1)
+	go func() { done <- run(t.Context(), c) }()
+	select {
+	case o := <-done:
+		if !o.TimedOut {
+			t.Errorf("%+v", o)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Error("the dead are waited for")
+	}
+}

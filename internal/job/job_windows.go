@@ -27,6 +27,8 @@ func (t target) signal(syscall.Signal) {
 // alive is asked once the leader is gone, and that is all that can be known.
 func (target) alive() bool { return false }
 
+func (target) dead() bool { return true }
+
 func status(s *os.ProcessState) (code int, sig syscall.Signal) { return s.ExitCode(), 0 }
 
 // A readEnd is the end of a pipe that is read from.
