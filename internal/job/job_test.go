@@ -32,7 +32,7 @@ func TestOutputExitCodeAndSignal(t *testing.T) {
 	run := runner(t, job.DefaultTermSeq)
 	var out, err bytes.Buffer
 	o := run(t.Context(), sh("cat; echo out; echo err >&2; exit 7", &out, &err))
-	if o.ExitCode != 7 || o.OK() || out.String() != "out\n" || err.String() != "err\n" {
+	if o.ExitCode != 7 || out.String() != "out\n" || err.String() != "err\n" {
 		t.Errorf("%+v, stdout %q, stderr %q", o, out.String(), err.String())
 	}
 	if o := run(t.Context(), sh("kill -KILL $$", &out, &err)); o.ExitCode != 137 || o.Signal != syscall.SIGKILL {
@@ -47,7 +47,7 @@ func TestAProcessLeftBehindDoesNotHoldTheJob(t *testing.T) {
 	var out, err bytes.Buffer
 	start := time.Now()
 	o := runner(t, job.DefaultTermSeq)(t.Context(), sh("echo done; sleep 30 & echo $!", &out, &err))
-	if !o.OK() || !bytes.HasPrefix(out.Bytes(), []byte("done\n")) {
+	if o.StartErr != nil || o.OutputErr != nil || o.ExitCode != 0 || !bytes.HasPrefix(out.Bytes(), []byte("done\n")) {
 		t.Errorf("%+v, %q", o, out.String())
 	}
 	if time.Since(start) > 20*time.Second {
