@@ -67,10 +67,11 @@ type Screen struct {
 	view    view   // for which it was drawn
 	shown   place
 	cursor  cursor
-	wrapped bool      // whether the cursor has been moved to the next row, at which an unfinished line goes on
-	written time.Time // when output came last
-	piped   time.Time // when some of it went to one who writes to the terminal
-	painted time.Time // when the bar was put back last, after it
+	wrapped bool        // whether the cursor has been moved to the next row, at which an unfinished line goes on
+	written time.Time   // when output came last
+	piped   time.Time   // when some of it went to one who writes to the terminal
+	late    *time.Timer // puts the bar back after that
+	painted time.Time   // when the bar was put back last, after it
 	buf     []byte
 }
 
@@ -188,7 +189,21 @@ func (w *passer) Write(p []byte) (int, error) {
 	n, err := w.file.Write(p)
 	s.cursor.write(p, s.view.width)
 	s.piped = time.Now()
+	if s.late == nil {
+		s.late = time.AfterFunc(passing, s.passed)
+	} else {
+		s.late.Reset(passing)
+	}
 	return n, err
+}
+
+// passed puts the bar back when the other one has had its time: redraw may come much later.
+func (s *Screen) passed() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed && s.shown == nowhere && time.Since(s.piped) >= passing && s.cursor.settled() {
+		s.send(s.paint(s.buf[:0]))
+	}
 }
 
 // Stdout returns what is to be written to in the place of stdout: stdout itself, unless it is a terminal with a bar, or a

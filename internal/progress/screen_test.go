@@ -523,6 +523,36 @@ func TestReadByOneWhoWritesThere(t *testing.T) {
 	}
 }
 
+func TestTheBarComesBackWhenTheOtherOneHasWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		got := newTerminal(t, 80, 24)
+		var pipe bytes.Buffer
+		s := progress.Show(&pipe, got, progress.Options{
+			Mode: progress.Bar, State: running(), Env: noEnv, Terminal: &progress.Terminal{Size: got.size, Piped: true},
+		})
+		defer s.Close()
+		shown := func() bool {
+			synctest.Wait()
+			return strings.Contains(strings.Join(got.lines(false), ""), "/s of ")
+		}
+		time.Sleep(110 * time.Millisecond) // it is drawn each 100 ms
+		if !shown() {
+			t.Fatal("there is no bar")
+		}
+		for range 3 { // each time that takes 30 ms
+			_, _ = io.WriteString(s.Stdout(), "x\n")
+			time.Sleep(20 * time.Millisecond)
+			if shown() {
+				t.Error("it is there too early")
+			}
+		}
+		time.Sleep(11 * time.Millisecond)
+		if !shown() {
+			t.Error("it is not there again")
+		}
+	})
+}
+
 func TestWhoReadsAPipe(t *testing.T) {
 	r, w, err := os.Pipe()
 	if err != nil {
