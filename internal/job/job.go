@@ -63,7 +63,7 @@ type Runner func(ctx context.Context, c Command) Outcome
 // Interrupt is the cause of a context that a signal has ended: the signal is passed on to the commands that run.
 type Interrupt struct{ Signal syscall.Signal }
 
-func (i *Interrupt) Error() string { return "interrupted by signal " + i.Signal.String() }
+func (i *Interrupt) Error() string { return "interrupted by " + signalName(i.Signal) }
 
 // Exec returns the Runner at the bottom of all others. When its context ends, a command gets the signal of the
 // *Interrupt that is the cause, or SIGTERM, then what term says; when kill is closed, SIGKILL at once. Signals go to the

@@ -96,6 +96,14 @@ func TestTheWholeGroupEndsThoughItIgnoresTERM(t *testing.T) {
 	}
 }
 
+func TestAnInterruptNamesItsSignal(t *testing.T) {
+	for sig, want := range map[syscall.Signal]string{syscall.SIGINT: "interrupted by SIGINT", 40: "interrupted by signal 40"} {
+		if got := (&job.Interrupt{Signal: sig}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
 func TestParseTermSeq(t *testing.T) {
 	seq, err := job.ParseTermSeq("sigint,1000,9")
 	if err != nil || len(seq) != 2 || seq[0] != (job.TermStep{Signal: syscall.SIGINT, Pause: time.Second}) || seq[1].Signal != syscall.SIGKILL {

@@ -48,6 +48,13 @@ func (readEnd) readNow([]byte) int { return -1 }
 
 func (readEnd) await(time.Duration) bool { return false }
 
+func signalName(sig syscall.Signal) string {
+	if sig == syscall.SIGINT {
+		return "Ctrl-C"
+	}
+	return sig.String()
+}
+
 func signals() map[string]syscall.Signal {
 	return map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}
 }
