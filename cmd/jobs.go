@@ -5,8 +5,9 @@ import "runtime"
 const (
 	// A command that calls an API waits most of the time: a core carries many.
 	jobsPerCore = 64
-	// What we have open for a job, and what we have open anyway.
-	filesPerJob, ownFiles = 4, 12
+	// What we have open for a job at the most, and what we have open anyway: the two pipes that it writes to, its pidfd,
+	// two files of --results, one for headers, and the ends of its pipes as long as it is being started.
+	filesPerJob, ownFiles = 7, 12
 	// A thread waits for each job, and the Go runtime gives up at 10,000.
 	jobsAtAll = 9000
 )
