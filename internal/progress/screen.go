@@ -20,7 +20,7 @@ const (
 
 // Choose returns the mode that fits stderr: Bar if that is a terminal on which one can be drawn, else Lines.
 func Choose(stderr io.Writer, getenv func(string) string) Mode {
-	if f, ok := stderr.(*os.File); ok && isTerminal(f) && canDraw(f, getenv("TERM")) {
+	if f, ok := stderr.(*os.File); ok && IsTerminal(f) && canDraw(f, getenv("TERM")) {
 		return Bar
 	}
 	return Lines
@@ -153,7 +153,7 @@ func (s *Screen) open() (out, same bool) {
 	s.look = func() view { return look(f) }
 	s.restore = enable(f)
 	stdout, ok := s.stdout.(*os.File)
-	if !ok || !isTerminal(stdout) {
+	if !ok || !IsTerminal(stdout) {
 		return false, false
 	}
 	a, err := f.Stat()
