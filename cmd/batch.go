@@ -226,7 +226,7 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, in inputOf, s
 // ending says how a job ended.
 func ending(o job.Outcome) string {
 	if o.TimedOut {
-		return fmt.Sprintf("timed out after %v", round(o.End.Sub(o.Start)))
+		return fmt.Sprintf("ended by --timeout %v", o.Timeout)
 	}
 	if o.Signal != 0 {
 		return fmt.Sprintf("ended by signal %d (%v)", int(o.Signal), o.Signal)

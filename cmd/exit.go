@@ -17,7 +17,7 @@ func (e exitCode) Error() string { return "exit code " + strconv.Itoa(int(e)) }
 const (
 	codeWrongFile  = 1   // of limits check: there is something wrong
 	codeNotGranted = 75  // EX_TEMPFAIL: no grant in the time given
-	codeSomeFailed = 123 // jobs have failed
+	codeSomeFailed = 123 // jobs have failed; the command of exec too, although its own code is 0
 	codeHalted     = 124 // ended by --halt; a command that has timed out has it too
 	codeFailed     = 125 // throttle itself failed, usage included
 	codeCannotRun  = 126 // a command is there and can't be executed

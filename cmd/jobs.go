@@ -5,8 +5,10 @@ import "runtime"
 const (
 	// A command that calls an API waits most of the time: a core carries many.
 	jobsPerCore = 64
-	// What we have open for a job, and what we have open anyway.
-	filesPerJob, ownFiles = 4, 12
+	// What we have open for a job at the most, and what we have open anyway. While it is being started that is both ends of
+	// the pipes that it writes to and of one that says whether it could be executed, its pidfd, two files of --results and
+	// one for headers.
+	filesPerJob, ownFiles = 10, 12
 	// A thread waits for each job, and the Go runtime gives up at 10,000.
 	jobsAtAll = 9000
 	// A key that is kept open costs some 20 KB.

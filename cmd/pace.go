@@ -166,8 +166,9 @@ func (p *pace) react(f pacer.Feedback, log *logger) {
 		if f.Adaptive && !c.Rate.IsUnlimited() {
 			then = ", then " + perUnit(c.Rate)
 		}
-		log.warn(fmt.Sprintf("throttled by the remote: job %d (%s): %s: no starts%s for %v%s", a.Seq, a.Task.Name, a.Verdict.Why, whose, round(c.Length), then),
-			"job", a.Seq, "key", p.key, "why", a.Verdict.Why, "cooldown", c.Length.Seconds())
+		name, with := called(a)
+		log.warn(fmt.Sprintf("throttled by the remote: %s: %s: no starts%s for %v%s", name, a.Verdict.Why, whose, round(c.Length), then),
+			append(with, "key", p.key, "why", a.Verdict.Why, "cooldown", c.Length.Seconds())...)
 	}
 }
 

@@ -92,6 +92,9 @@ func shares(mode output.Mode, std streams) bool {
 	return false
 }
 
+// isTerminal reports whether a file is one.
+func isTerminal(f *os.File) bool { return progress.IsTerminal(f) }
+
 // typed reports whether input comes from a terminal.
 func typed(std streams, inputs []record.Input) bool {
 	stdin, ok := std.in.(*os.File)

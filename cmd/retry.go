@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -68,7 +69,8 @@ func (o *retryOptions) reaction() (*reaction, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--preset: %w", err)
 		}
-		r.preset, r.Rules, r.Headers = p, p.Rules(), len(p.Args) > 0
+		// A command of Windows has no files but its standard streams.
+		r.preset, r.Rules, r.Headers = p, p.Rules(), len(p.Args) > 0 && runtime.GOOS != "windows"
 	}
 	var err error
 	if r.Rules.RetryOn, err = conditions("--retry-on", r.Rules.RetryOn, o.retryOn); err != nil {
@@ -77,7 +79,7 @@ func (o *retryOptions) reaction() (*reaction, error) {
 	if r.Rules.ThrottledOn, err = conditions("--throttled-on", r.Rules.ThrottledOn, o.throttledOn); err != nil {
 		return nil, err
 	}
-	if r.Rules.Reads(feedback.Headers) && !r.Headers {
+	if r.Rules.Reads(feedback.Headers) && len(r.preset.Args) == 0 {
 		return nil, errors.New("a condition headers=RE needs a preset of a tool that writes them down: --preset curl")
 	}
 	return r, o.idle(r)
@@ -121,7 +123,11 @@ func (r *reaction) command(argv []string) []string {
 	if !r.preset.Applies(argv) {
 		return argv
 	}
-	return r.preset.Insert(argv, "/dev/fd/"+strconv.Itoa(batch.HeadersFD))
+	headers := ""
+	if r.Headers {
+		headers = "/dev/fd/" + strconv.Itoa(batch.HeadersFD)
+	}
+	return r.preset.Insert(argv, headers)
 }
 
 // A duration is a flag whose value is a duration, 0 or more.

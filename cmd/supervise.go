@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -74,19 +75,26 @@ func (s *supervisor) attempts(ctx context.Context, f *lockfile.File) error {
 		}
 		in, again := s.react.Again(attempts, throttled, a.Verdict)
 		if !again || a.Interrupted {
-			return exitCode(a.Outcome.ExitCode)
+			return s.outcome(a)
 		}
 		if a.Verdict.Kind == feedback.Retry {
-			why := ending(a.Outcome)
-			if a.Verdict.Why != "" {
-				why = a.Verdict.Why
-			}
+			why := cmp.Or(a.Verdict.Why, ending(a.Outcome))
 			s.std.log.note(fmt.Sprintf("attempt %d: %s; again in %v", a.N, why, round(in)), "attempt", a.N, "exit", a.Outcome.ExitCode, "again_in", in.Seconds())
 		}
 		if err := s.sleep(ctx, in); err != nil {
 			return interrupted(err)
 		}
 	}
+}
+
+// outcome returns the exit code of the last attempt. One that met a condition has failed, as a job has, whatever its own is.
+func (s *supervisor) outcome(a *batch.Attempt) error {
+	if a.Outcome.ExitCode != 0 || a.Verdict.Kind == feedback.Succeeded {
+		return exitCode(a.Outcome.ExitCode)
+	}
+	name, with := called(a)
+	s.std.log.fail(fmt.Sprintf("%s ended with exit code 0, and has failed: %s", name, a.Verdict.Why), append(with, "attempt", a.N, "why", a.Verdict.Why)...)
+	return exitCode(codeSomeFailed)
 }
 
 // attempt runs the command once.
@@ -107,7 +115,7 @@ func (s *supervisor) attempt(g grant, n int) (*batch.Attempt, error) {
 		return nil, err
 	}
 	defer w.Close()
-	a := &batch.Attempt{Task: batch.Task{Name: "exec"}, Seq: 1, N: n, Waited: g.Waited}
+	a := &batch.Attempt{Task: batch.Task{Name: s.command[0]}, N: n, Waited: g.Waited}
 	a.Outcome = s.run(context.Background(), c)
 	if err := a.Outcome.StartErr; err != nil {
 		return nil, &batch.StartError{Name: s.command[0], Err: err}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 
@@ -58,19 +59,25 @@ func (w *witness) Ended(a *batch.Attempt) error {
 
 // say tells of attempts that are not the end of the matter, and programs also of those that are.
 func (w *witness) say(a *batch.Attempt, e tally.Ending) {
-	with := []any{"job", a.Seq, "attempt", a.N, "exit", a.Outcome.ExitCode, "run", a.Outcome.End.Sub(a.Outcome.Start).Seconds(), "input", a.Task.Content}
-	why := ending(a.Outcome)
-	if a.Verdict.Why != "" {
-		why = a.Verdict.Why
-	}
+	name, with := called(a)
+	with = append(with, "attempt", a.N, "exit", a.Outcome.ExitCode, "run", a.Outcome.End.Sub(a.Outcome.Start).Seconds(), "input", a.Task.Content)
+	why := cmp.Or(a.Verdict.Why, ending(a.Outcome))
 	switch {
 	case e.Verdict == tally.Again && !e.Throttled:
 		last := ""
 		if a.Last != "" {
 			last = fmt.Sprintf(" (%.120s)", a.Last)
 		}
-		w.log.note(fmt.Sprintf("job %d (%s): attempt %d: %s%s; again in %v", a.Seq, a.Task.Name, a.N, why, last, round(a.In)), append(with, "again_in", a.In.Seconds())...)
+		w.log.note(fmt.Sprintf("%s: attempt %d: %s%s; again in %v", name, a.N, why, last, round(a.In)), append(with, "again_in", a.In.Seconds())...)
 	case e.Verdict == tally.Failed:
-		w.log.detail(fmt.Sprintf("job %d (%s) failed: %s", a.Seq, a.Task.Name, why), with...)
+		w.log.detail(fmt.Sprintf("%s failed: %s", name, why), with...)
 	}
+}
+
+// called names the job of an attempt, for people and for programs. The command of exec is no job: it has no number.
+func called(a *batch.Attempt) (name string, attributes []any) {
+	if a.Seq == 0 {
+		return a.Task.Name, []any{"command", a.Task.Name}
+	}
+	return fmt.Sprintf("job %d (%s)", a.Seq, a.Task.Name), []any{"job", a.Seq}
 }

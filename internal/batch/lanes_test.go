@@ -198,9 +198,20 @@ func TestABatchWithKeysKnowsWhatIsLeft(t *testing.T) {
 			if len(state) != taken {
 				t.Errorf("seed %d: %d taken, %d known of; %v", seed, taken, len(state), res.Err)
 			}
-			if ended := fmt.Sprint(res.Err); ended != "EOF" && ended != broken.Error() && !strings.Contains(ended, "signal") {
+			if ended := fmt.Sprint(res.Err); ended != "EOF" && ended != broken.Error() && !strings.Contains(ended, "SIGTERM") {
 				t.Errorf("seed %d: %s", seed, ended)
 			}
 		})
+	}
+}
+
+// What is handed over is no longer in its lane, even if it ends the batch at once.
+func TestATaskWithAKeyIsLeftOnce(t *testing.T) {
+	for range 3000 {
+		o := options(&world{}, nil, 1, tasks(1, func(int) []string { return []string{"none"} }))
+		keyed(&o, 10, func(string) pacer.Limit { return pacer.Unlimited() }, func(int) string { return "" })
+		if res := batch.Run(t.Context(), o); len(res.Left) != 1 {
+			t.Fatalf("left are %d tasks of 1: %+v", len(res.Left), res)
+		}
 	}
 }

@@ -393,3 +393,38 @@ func TestAPauseHoldsStartsAndNoneIsMadeUpFor(t *testing.T) {
 		}
 	})
 }
+
+// The source is asked in the background while an item may come back. When the batch ends for another reason, nobody waits
+// for its answer, which may never come.
+func TestABatchThatEndsDoesNotWaitForInput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{codes: map[string][]int{"1": {1}}}
+		o := scripted(s, pacer.New(pacer.Every(ms)), 1, 2)
+		next := o.Next
+		n := 0
+		o.Next = func(ctx context.Context) (batch.Task, error) {
+			if n++; n == 2 {
+				select {
+				case <-time.After(time.Hour):
+				case <-ctx.Done():
+				}
+			}
+			return next(ctx)
+		}
+		wait, grants, broken := o.Wait, 0, errors.New("the state is broken")
+		o.Wait = func(ctx context.Context, task batch.Task) (batch.Grant, error) {
+			if grants++; grants == 2 {
+				return nil, broken
+			}
+			return wait(ctx, task)
+		}
+		o.Retry = batch.Retry{Attempts: 2, Backoff: feedback.Backoff{Base: time.Second, Most: time.Second}}
+		res := batch.Run(t.Context(), o)
+		if !errors.Is(res.Err, broken) || len(res.Left) != 1 || res.Left[0].Name != "1" {
+			t.Errorf("%+v", res)
+		}
+		if took := time.Since(s.start); took > time.Second {
+			t.Errorf("it took %v: it has waited for input", took) // fake time
+		}
+	})
+}

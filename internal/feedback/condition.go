@@ -2,7 +2,9 @@ package feedback
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"regexp/syntax"
 	"strconv"
@@ -25,7 +27,6 @@ func (s Stream) String() string { return [...]string{"stdout", "stderr", "header
 
 // A Condition is something that the outcome or the output of an attempt can meet. It may be used by several goroutines.
 type Condition struct {
-	text    string
 	kind    conditionKind
 	codes   []codeRange      // of kind ofExit: one of them
 	signals []syscall.Signal // of kind ofSignal: one of them; none is any
@@ -45,15 +46,13 @@ const (
 
 type codeRange struct{ first, last int }
 
-// maxCode is the highest exit code there is: Windows has 32 bits of it.
-const maxCode = 1<<32 - 1
-
 const accepted = "it is exit=LIST such as exit=1,10-20 or exit=1- (any failure), stdout=RE, stderr=RE, headers=RE, signal, or signal=LIST such as signal=TERM,KILL"
 
 // Parse parses a condition:
 //
 //	exit=LIST     the exit code is in the list: 1, 10-20, or 5- for 5 and above; 1- is any failure. It's the code that
-//	              throttle would report, so 128+n if signal n ended the command. 0 may be in it.
+//	              throttle would report, so 128+n if signal n ended the command. 0 is none of them: each command that
+//	              succeeds would meet it, and count as failed. Which of those have failed, their output says.
 //	stdout=RE     what it wrote matches the regular expression: one of Go's, in which ^ and $ are the start and
 //	stderr=RE     the end of a line (flag m), and \A and \z those of the whole. It's matched against the first and
 //	              the last 64 KiB.
@@ -84,7 +83,7 @@ func Known(s string) Condition {
 }
 
 func parse(s string) (Condition, error) {
-	c := Condition{text: s}
+	c := Condition{}
 	name, value, given := strings.Cut(s, "=")
 	var err error
 	switch name {
@@ -120,7 +119,7 @@ func parseCodes(list string) ([]codeRange, error) {
 		first, err := parseCode(from)
 		last := first
 		if err == nil && isRange {
-			last = maxCode
+			last = math.MaxInt
 			if to != "" {
 				last, err = parseCode(to)
 			}
@@ -128,6 +127,10 @@ func parseCodes(list string) ([]codeRange, error) {
 		switch {
 		case err != nil:
 			return nil, fmt.Errorf("%q is no exit code", field)
+		case first == 0:
+			return nil, fmt.Errorf("%q has exit code 0, which is success: say what the output has, by stdout=RE or stderr=RE", field)
+		case first > maxCode || isRange && to != "" && last > maxCode:
+			return nil, fmt.Errorf("%q is no exit code: they are 1 to %d", field, uint32(maxCode))
 		case last < first:
 			return nil, fmt.Errorf("the exit codes %q go downwards", field)
 		}
@@ -137,7 +140,10 @@ func parseCodes(list string) ([]codeRange, error) {
 }
 
 func parseCode(s string) (int, error) {
-	n, err := strconv.ParseUint(s, 10, 32)
+	n, err := strconv.ParseUint(s, 10, 63)
+	if errors.Is(err, strconv.ErrRange) {
+		return math.MaxInt, nil // for the one who knows what the highest is
+	}
 	return int(n), err
 }
 
@@ -163,9 +169,6 @@ func (c Condition) OfFailures() Condition {
 	c.failed = true
 	return c
 }
-
-// String returns the condition as it was parsed.
-func (c Condition) String() string { return c.text }
 
 // Match reports whether the attempt meets the condition, and by what, for a message: exit 75, signal TERM,
 // stderr has "HTTP 429".

@@ -72,9 +72,9 @@ func (r Rules) Judge(a Attempt, now time.Time) Verdict {
 	case !a.Failed():
 		return Verdict{Kind: Succeeded}
 	case len(r.RetryOn) == 0:
-		return Verdict{Kind: Retry, After: a.wait(now, false), Why: ended(a)}
+		return Verdict{Kind: Retry, After: a.wait(now, false)}
 	}
-	return Verdict{Kind: Failed, Why: ended(a)}
+	return Verdict{Kind: Failed}
 }
 
 // wait is how long the remote asks us to wait. What its headers say goes before any text. Only where we are throttled does

@@ -25,11 +25,6 @@ type Window struct {
 // NewWindow returns a Window that passes on to next, or nowhere if next is nil.
 func NewWindow(next io.Writer) *Window { return &Window{next: next} }
 
-// Reset makes w as NewWindow does, with the memory that it has.
-func (w *Window) Reset(next io.Writer) {
-	*w = Window{next: next, first: w.first[:0], last: w.last[:0]}
-}
-
 // Write keeps what there is to keep of p and passes p on. It returns what the next writer returns.
 func (w *Window) Write(p []byte) (int, error) {
 	w.keep(p)
@@ -61,7 +56,7 @@ func (w *Window) keep(p []byte) {
 }
 
 // Bytes returns what is kept of the stream. Where something between start and end is gone, a line end is in its place. It's
-// valid until the next Write or Reset.
+// valid until the next Write.
 func (w *Window) Bytes() []byte {
 	if w == nil {
 		return nil

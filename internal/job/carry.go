@@ -99,9 +99,10 @@ func (c *carrier) copy() (behind bool, err error) {
 }
 
 // copyRest copies what is in the pipe now, after the command has ended, and reports whether that was its end. A process
-// that the command has left behind may hold the pipe open for long; what that one still writes is not part of the job.
+// that the command has left behind may hold the pipe open for long; what that one still writes is not part of the job, and
+// may never stop.
 func (c *carrier) copyRest(buf []byte) (end bool, err error) {
-	for {
+	for left := pipeSize; left > 0; {
 		n := c.end.readNow(buf)
 		if n <= 0 {
 			return n == 0, nil
@@ -109,7 +110,9 @@ func (c *carrier) copyRest(buf []byte) (end bool, err error) {
 		if _, err := c.w.Write(buf[:n]); err != nil {
 			return false, err
 		}
+		left -= n
 	}
+	return false, nil
 }
 
 // grace is how long a command's output may take to end once the command has.
@@ -139,6 +142,8 @@ func (c *carrier) finish(buf []byte) error {
 }
 
 const (
+	// pipeSize is how much a pipe holds at the most: 64 KiB on Linux, unless the command has asked for more, up to that.
+	pipeSize   = 1 << 20
 	bufferSize = 32 << 10
 	restSize   = 4 << 10 // of a quick command's output, read at once
 )

@@ -50,14 +50,12 @@ type Outcome struct {
 	// TimedOut is whether it was ended since its Timeout was over, and did not succeed nevertheless. ExitCode is then
 	// CodeTimedOut.
 	TimedOut   bool
-	Start, End time.Time
+	Timeout    time.Duration // that of the command
+	Start, End time.Time     // with the time that it took to end it
 }
 
 // CodeTimedOut is the exit code of a command that has timed out, as of timeout(1).
 const CodeTimedOut = 124
-
-// OK reports whether the command ran and succeeded, and its output was carried.
-func (o Outcome) OK() bool { return o.StartErr == nil && o.OutputErr == nil && o.ExitCode == 0 }
 
 // A Runner runs a command to its end. When ctx ends it ends the command, and returns when it is gone.
 type Runner func(ctx context.Context, c Command) Outcome
@@ -65,7 +63,7 @@ type Runner func(ctx context.Context, c Command) Outcome
 // Interrupt is the cause of a context that a signal has ended: the signal is passed on to the commands that run.
 type Interrupt struct{ Signal syscall.Signal }
 
-func (i *Interrupt) Error() string { return "interrupted by signal " + i.Signal.String() }
+func (i *Interrupt) Error() string { return "interrupted by " + signalName(i.Signal) }
 
 // Exec returns the Runner at the bottom of all others. When its context ends, a command gets the signal of the
 // *Interrupt that is the cause, or SIGTERM, then what term says; when kill is closed, SIGKILL at once. Signals go to the
@@ -101,7 +99,7 @@ func (e *executor) run(ctx context.Context, c Command) Outcome {
 		started(err)
 		return Outcome{StartErr: err}
 	}
-	out := Outcome{Start: time.Now()}
+	out := Outcome{Timeout: c.Timeout, Start: time.Now()}
 	p, err := e.start(ctx, c, stdout.child(), stderr.child())
 	started(err)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,7 +32,7 @@ func TestOutputExitCodeAndSignal(t *testing.T) {
 	run := runner(t, job.DefaultTermSeq)
 	var out, err bytes.Buffer
 	o := run(t.Context(), sh("cat; echo out; echo err >&2; exit 7", &out, &err))
-	if o.ExitCode != 7 || o.OK() || out.String() != "out\n" || err.String() != "err\n" {
+	if o.ExitCode != 7 || out.String() != "out\n" || err.String() != "err\n" {
 		t.Errorf("%+v, stdout %q, stderr %q", o, out.String(), err.String())
 	}
 	if o := run(t.Context(), sh("kill -KILL $$", &out, &err)); o.ExitCode != 137 || o.Signal != syscall.SIGKILL {
@@ -45,12 +47,43 @@ func TestAProcessLeftBehindDoesNotHoldTheJob(t *testing.T) {
 	var out, err bytes.Buffer
 	start := time.Now()
 	o := runner(t, job.DefaultTermSeq)(t.Context(), sh("echo done; sleep 30 & echo $!", &out, &err))
-	if !o.OK() || !bytes.HasPrefix(out.Bytes(), []byte("done\n")) {
+	if o.StartErr != nil || o.OutputErr != nil || o.ExitCode != 0 || !bytes.HasPrefix(out.Bytes(), []byte("done\n")) {
 		t.Errorf("%+v, %q", o, out.String())
 	}
 	if time.Since(start) > 20*time.Second {
 		t.Error("the job waited for the process that it left behind")
 	}
+}
+
+// What is left behind may write more than is taken, and never stop.
+func TestAProcessLeftBehindThatWritesDoesNotHoldTheJob(t *testing.T) {
+	for _, script := range []string{"yes & echo $! >&2; exit 0", "yes & echo $! >&2; sleep 0.1"} {
+		var err bytes.Buffer
+		c := sh(script, nil, &err)
+		c.Stdout = sluggish{}
+		done := make(chan job.Outcome, 1)
+		go func() { done <- runner(t, job.DefaultTermSeq)(t.Context(), c) }()
+		select {
+		case o := <-done:
+			if o.ExitCode != 0 || o.OutputErr != nil {
+				t.Errorf("%q: %+v", script, o)
+			}
+		case <-time.After(time.Minute):
+			t.Errorf("%q: the job waits for the process that it left behind", script)
+		}
+		pid, _ := strconv.Atoi(strings.TrimSpace(err.String()))
+		if pid <= 1 || syscall.Kill(pid, syscall.SIGKILL) != nil {
+			t.Errorf("%q: no process %q", script, err.String())
+		}
+	}
+}
+
+// sluggish is a writer that takes less than yes writes.
+type sluggish struct{}
+
+func (sluggish) Write(p []byte) (int, error) {
+	time.Sleep(time.Millisecond)
+	return len(p), nil
 }
 
 func TestTheWholeGroupEndsThoughItIgnoresTERM(t *testing.T) {
@@ -60,6 +93,14 @@ func TestTheWholeGroupEndsThoughItIgnoresTERM(t *testing.T) {
 	o := runner(t, "TERM,50,KILL,25")(ctx, sh("trap '' TERM INT; (sleep 30; echo late)& sleep 30; echo late", &out, &err))
 	if o.Signal != syscall.SIGKILL || out.Len() > 0 {
 		t.Errorf("%+v, %q", o, out.String())
+	}
+}
+
+func TestAnInterruptNamesItsSignal(t *testing.T) {
+	for sig, want := range map[syscall.Signal]string{syscall.SIGINT: "interrupted by SIGINT", 40: "interrupted by signal 40"} {
+		if got := (&job.Interrupt{Signal: sig}).Error(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
 
@@ -117,5 +158,23 @@ func TestACommandInTheForegroundGetsSignalsAndFiles(t *testing.T) {
 	}()
 	if o := run(t.Context(), c); o.ExitCode != 5 || out.String() != "got\n" {
 		t.Errorf("%+v, %q, %q", o, out.String(), errs.String())
+	}
+}
+
+// What the command has started is dead after the first signal, and perhaps a zombie for ever.
+func TestTheSequenceEndsWhenNothingIsLeftAlive(t *testing.T) {
+	run := runner(t, "TERM,600000,KILL,25")
+	var out, err bytes.Buffer
+	c := sh("sleep 60 & sleep 60 & wait", &out, &err)
+	c.Timeout = 100 * time.Millisecond
+	done := make(chan job.Outcome, 1)
+	go func() { done <- run(t.Context(), c) }()
+	select {
+	case o := <-done:
+		if !o.TimedOut {
+			t.Errorf("%+v", o)
+		}
+	case <-time.After(2 * time.Minute):
+		t.Error("the dead are waited for")
 	}
 }

@@ -3,6 +3,7 @@
 package job
 
 import (
+	"cmp"
 	"os"
 	"syscall"
 	"time"
@@ -83,6 +84,8 @@ func (r readEnd) await(d time.Duration) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(r), Events: unix.POLLIN}}, int(d.Milliseconds()))
 	return n > 0 && err == nil
 }
+
+func signalName(sig syscall.Signal) string { return cmp.Or(unix.SignalName(sig), sig.String()) }
 
 func signals() map[string]syscall.Signal {
 	m := make(map[string]syscall.Signal)

@@ -27,6 +27,8 @@ func (t target) signal(syscall.Signal) {
 // alive is asked once the leader is gone, and that is all that can be known.
 func (target) alive() bool { return false }
 
+func (target) dead() bool { return true }
+
 func status(s *os.ProcessState) (code int, sig syscall.Signal) { return s.ExitCode(), 0 }
 
 // A readEnd is the end of a pipe that is read from.
@@ -45,6 +47,13 @@ func (r readEnd) close() { _ = r.f.Close() }
 func (readEnd) readNow([]byte) int { return -1 }
 
 func (readEnd) await(time.Duration) bool { return false }
+
+func signalName(sig syscall.Signal) string {
+	if sig == syscall.SIGINT {
+		return "Ctrl-C"
+	}
+	return sig.String()
+}
 
 func signals() map[string]syscall.Signal {
 	return map[string]syscall.Signal{"INT": syscall.SIGINT, "TERM": syscall.SIGTERM, "KILL": syscall.SIGKILL, "HUP": syscall.SIGHUP}

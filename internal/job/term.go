@@ -117,8 +117,8 @@ func (t target) wait(d time.Duration, gone <-chan struct{}, kill <-chan struct{}
 	timeout := time.NewTimer(d)
 	defer timeout.Stop()
 	leader := gone
-	for {
-		if leader == nil && !t.alive() {
+	for n := 0; ; n++ {
+		if leader == nil && (!t.alive() || seldom(n) && t.dead()) {
 			return true
 		}
 		var tick <-chan time.Time
@@ -137,3 +137,6 @@ func (t target) wait(d time.Duration, gone <-chan struct{}, kill <-chan struct{}
 		}
 	}
 }
+
+// seldom reports whether n is 2, 4, 8, ...: to look at every process of the system takes a while.
+func seldom(n int) bool { return n > 1 && n&(n-1) == 0 }

@@ -61,9 +61,6 @@ func (s *Sink) Note(text string) {
 	_, _ = io.WriteString(s.files[1], text) // there is nobody else to tell
 }
 
-// InMemory returns how many bytes of ended jobs, which wait for their turn, are in memory.
-func (s *Sink) InMemory() int64 { return s.disk.held.Load() }
-
 // Job returns the output of a new job. Each line of it begins with the tag.
 func (s *Sink) Job(tag string) *Job {
 	j := &Job{sink: s}

@@ -20,7 +20,7 @@ const (
 
 // Choose returns the mode that fits stderr: Bar if that is a terminal on which one can be drawn, else Lines.
 func Choose(stderr io.Writer, getenv func(string) string) Mode {
-	if f, ok := stderr.(*os.File); ok && isTerminal(f) && canDraw(f, getenv("TERM")) {
+	if f, ok := stderr.(*os.File); ok && IsTerminal(f) && canDraw(f, getenv("TERM")) {
 		return Bar
 	}
 	return Lines
@@ -67,10 +67,11 @@ type Screen struct {
 	view    view   // for which it was drawn
 	shown   place
 	cursor  cursor
-	wrapped bool      // whether the cursor has been moved to the next row, at which an unfinished line goes on
-	written time.Time // when output came last
-	piped   time.Time // when some of it went to one who writes to the terminal
-	painted time.Time // when the bar was put back last, after it
+	wrapped bool        // whether the cursor has been moved to the next row, at which an unfinished line goes on
+	written time.Time   // when output came last
+	piped   time.Time   // when some of it went to one who writes to the terminal
+	late    *time.Timer // puts the bar back after that
+	painted time.Time   // when the bar was put back last, after it
 	buf     []byte
 }
 
@@ -152,43 +153,12 @@ func (s *Screen) open() (out, same bool) {
 	s.look = func() view { return look(f) }
 	s.restore = enable(f)
 	stdout, ok := s.stdout.(*os.File)
-	if !ok || !isTerminal(stdout) {
+	if !ok || !IsTerminal(stdout) {
 		return false, false
 	}
 	a, err := f.Stat()
 	b, err2 := stdout.Stat()
 	return true, err == nil && err2 == nil && os.SameFile(a, b)
-}
-
-// A passer writes to a pipe. Where its other end is read by one who writes to the terminal, as in "| cat", the bar is taken
-// away before.
-type passer struct {
-	screen *Screen
-	file   io.Writer
-	shares func() bool
-}
-
-// Write writes p, of which the other one makes something like it.
-func (w *passer) Write(p []byte) (int, error) {
-	s := w.screen
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed || len(p) == 0 || !w.shares() {
-		return w.file.Write(p)
-	}
-	if v := s.looked(); v != s.view && s.bar != "" {
-		s.render(v)
-	}
-	at := s.unwrap(p)
-	buf := s.erase(s.buf[:0])
-	if at >= 0 { // what is before that only changes the looks
-		buf = s.up(buf)
-	}
-	s.send(buf)
-	n, err := w.file.Write(p)
-	s.cursor.write(p, s.view.width)
-	s.piped = time.Now()
-	return n, err
 }
 
 // Stdout returns what is to be written to in the place of stdout: stdout itself, unless it is a terminal with a bar, or a
@@ -460,10 +430,4 @@ func (s *Screen) unwrap(p []byte) int {
 func (s *Screen) up(buf []byte) []byte {
 	buf = append(buf, "\x1b[A\x1b["...)
 	return append(strconv.AppendInt(buf, int64(s.view.width), 10), 'G')
-}
-
-// isPipe reports whether a file is a pipe.
-func isPipe(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeNamedPipe != 0
 }

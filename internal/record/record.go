@@ -162,8 +162,8 @@ func (r *Reader) last() Record {
 func (r *Reader) take(n int) Record {
 	raw := string(r.pending[:n])
 	r.pending = r.pending[n:]
-	if len(r.pending) == 0 && cap(r.pending) < 1<<20 {
-		r.pending = r.pending[:0]
+	if len(r.pending) == 0 {
+		r.pending = nil // a long record may have made it large
 	}
 	r.line++
 	text := raw

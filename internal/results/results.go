@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -246,19 +245,6 @@ func (r *Results) Close() error { return r.root.Close() }
 // Files are those of a job. Each is for one goroutine at a time.
 type Files struct {
 	Stdout, Stderr *os.File
-}
-
-// Restart empties them, for another attempt.
-func (f *Files) Restart() error {
-	for _, file := range []*os.File{f.Stdout, f.Stderr} {
-		if err := file.Truncate(0); err != nil {
-			return err
-		}
-		if _, err := file.Seek(0, io.SeekStart); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Close closes them. It returns the first error.

@@ -166,7 +166,7 @@ func TestTheLaterOfTheSameValuesWins(t *testing.T) {
 	check(t, err)
 	job(t, r, line(2, "a"))
 	_, err = first.Stdout.WriteString("first again")
-	check(t, err, first.Restart())
+	check(t, err)
 	_, err = first.Stderr.WriteString("first")
 	check(t, err, first.Close())
 	files := tree(t, dir)
@@ -184,19 +184,19 @@ func TestTheLaterOfTheSameValuesWins(t *testing.T) {
 	}
 }
 
-func TestRestart(t *testing.T) {
+func TestEachAttemptHasTheFilesForItself(t *testing.T) {
 	dir := t.TempDir()
-	f, err := open(t, dir).Job(line(3, "a"))
-	check(t, err)
+	r := open(t, dir)
 	for attempt := range 3 {
-		check(t, f.Restart())
-		_, err := f.Stdout.WriteString(strings.Repeat("x", 10-attempt))
+		f, err := r.Job(line(3, "a"))
+		check(t, err)
+		_, err = f.Stdout.WriteString(strings.Repeat("x", 10-attempt))
 		check(t, err)
 		if got := tree(t, dir)["1/a/stdout"]; got != strings.Repeat("x", 10-attempt) {
 			t.Errorf("while it runs: %q", got)
 		}
+		check(t, f.Close())
 	}
-	check(t, f.Close())
 }
 
 func TestCanNotBeMade(t *testing.T) {

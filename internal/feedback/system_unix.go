@@ -10,6 +10,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// maxCode is the highest exit code there is.
+const maxCode = 255
+
 // signalNumber returns the signal with the name, such as SIGTERM, or 0.
 func signalNumber(name string) syscall.Signal { return unix.SignalNum(name) }
 

@@ -5,6 +5,9 @@ import (
 	"syscall"
 )
 
+// maxCode is the highest exit code there is.
+const maxCode = 1<<32 - 1
+
 // signalNumber returns the signal with the name, such as SIGTERM, or 0. No process of Windows is ended by one.
 func signalNumber(name string) syscall.Signal {
 	return map[string]syscall.Signal{
