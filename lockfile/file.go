@@ -122,16 +122,11 @@ func Open(path, key string, o Options) (*File, error) {
 		return nil, err
 	}
 	f := &File{
-		path: path, key: key, opts: o, clock: o.hooks.clock, wall: o.hooks.wall, h: noHandle, limits: o.Limits,
+		path: path, key: key, opts: o, h: noHandle, limits: o.Limits,
 		line: make(chan struct{}, 1), mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
 	}
-	if f.wall == nil {
-		f.wall = time.Now
-	}
-	if f.clock.now == nil {
-		if f.clock, err = newClock(); err != nil {
-			return nil, pathError(path, err)
-		}
+	if err := f.setClocks(o.hooks); err != nil {
+		return nil, pathError(path, err)
 	}
 	if err := f.open(); err != nil {
 		return nil, pathError(path, err)
@@ -149,6 +144,21 @@ func Open(path, key string, o Options) (*File, error) {
 		f.warn(&RemoteError{Path: path, FileSystem: name})
 	}
 	return f, nil
+}
+
+// setClocks gives the File the clocks of the host, or those of a test.
+func (f *File) setClocks(h hooks) (err error) {
+	f.clock, f.wall = h.clock, h.wall
+	if f.wall == nil {
+		f.wall = time.Now
+	}
+	if f.clock.now == nil {
+		f.clock, err = newClock()
+	}
+	if f.clock.both == nil || h.wall != nil {
+		f.clock.both = func() (now, wall int64) { return f.clock.now(), f.wall().UnixNano() }
+	}
+	return err
 }
 
 // open opens or creates the file at path. It is called with mu held, or by Open.

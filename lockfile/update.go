@@ -13,8 +13,9 @@ import (
 // A tx is the state while the lock is held.
 type tx struct {
 	state
-	f   *File
-	now int64 // on the boot clock, read after the lock was taken
+	f    *File
+	now  int64 // on the boot clock, read after the lock was taken
+	wall int64 // on the wall clock at that time, in ns since 1970
 
 	write bool // the state has changed
 	moved bool // slots of those who wait have changed: wake them
@@ -39,8 +40,7 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 		return f.named(err)
 	}
 	t := &f.tx
-	*t = tx{f: f}
-	err = t.load()
+	err = t.load(f)
 	if err == nil && t.write { // what was found wrong is put right whatever comes of change: else it would be found anew
 		err = t.store()
 	}
@@ -108,10 +108,10 @@ func (t *tx) run(change func(*tx) error) error {
 
 // load reads the clock and the state, as of now. If the file that is locked is not the one at its path any more, as that was
 // removed or replaced, it goes over to the one that is there, or creates it.
-func (t *tx) load() error {
-	f := t.f
+func (t *tx) load(f *File) error {
 	for range 100 {
-		*t = tx{f: f, now: f.clock.now()}
+		*t = tx{f: f}
+		t.now, t.wall = f.clock.both()
 		gone := f.gone(t.now)
 		if !gone {
 			if _, err := t.read(); err != nil {
@@ -220,7 +220,7 @@ func (t *tx) readState(page []byte, empty bool) error {
 		t.write = true
 	}
 	if t.boot != f.clock.boot {
-		t.rebase(t.now, f.wall().UnixNano(), f.clock.boot)
+		t.rebase(t.now, t.wall, f.clock.boot)
 		t.write = true
 	}
 	switch ahead := t.bootAt - t.now; {
@@ -240,7 +240,7 @@ func (t *tx) readState(page []byte, empty bool) error {
 }
 
 // setWall tells the limits what the wall clock says, for windows of a calendar.
-func (t *tx) setWall() { t.alg.SetWall(t.f.wall().UnixNano() - t.now) }
+func (t *tx) setWall() { t.alg.SetWall(t.wall - t.now) }
 
 func (t *tx) note(what string) {
 	t.notes = append(t.notes, &DamageError{Path: t.f.path, What: what})
@@ -249,7 +249,7 @@ func (t *tx) note(what string) {
 // store writes the state to the side that is not in force.
 func (t *tx) store() error {
 	f := t.f
-	t.bootAt, t.wallAt = t.now, f.wall().UnixNano()
+	t.bootAt, t.wallAt = t.now, t.wall
 	if err := t.writeWindows(); err != nil {
 		return err
 	}
