@@ -5,6 +5,7 @@ package lockfile
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -161,6 +162,9 @@ func TestAForeignFileIsLeftAlone(t *testing.T) {
 	newer := newPage("key", new(newState([16]byte{1})), 1, 0)
 	newer[versionAt]++
 	newer[headSumAt]++ // its checksum may be computed otherwise
+	older := newPage("key", new(newState([16]byte{1})), 1, 0)
+	older[versionAt]--
+	binary.LittleEndian.PutUint32(older[headSumAt:], headerSum(older))
 	for name, c := range map[string]struct {
 		contents []byte
 		want     error
@@ -172,6 +176,7 @@ func TestAForeignFileIsLeftAlone(t *testing.T) {
 		"zeros":         {make([]byte, 8192), ErrForeign},
 		"large":         {bytes.Repeat([]byte("0123456789abcdef"), 1<<16), ErrForeign},
 		"newer version": {newer, ErrVersion},
+		"older version": {older, ErrVersion},
 		"another key":   {newPage("other", new(newState([16]byte{1})), 1, 0), ErrForeign},
 	} {
 		path := statePath(t)

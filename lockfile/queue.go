@@ -13,31 +13,31 @@ type queue struct {
 func (q *queue) end() uint64 { return q.first + uint64(len(q.entries)) }
 
 // readQueue reads the entries of a record: the grants, and of those who wait the ones that came since we last looked.
-func (t *tx) readQueue(r *record) error {
-	f := t.f
+func (t *tx) readQueue() error {
+	f, r := t.f, &t.record
 	most := grantsMost(r.size)
-	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.granted), most)*entrySize]
-	if int(r.granted) > most {
+	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.grantedLen), most)*entrySize]
+	if int(r.grantedLen) > most {
 		var err error
-		if b, err = f.readBytes(int(r.granted)*entrySize, grantedAt(t.side)); err != nil {
+		if b, err = f.readBytes(int(r.grantedLen)*entrySize, grantedAt(t.side)); err != nil {
 			return err
 		}
 	}
 	granted, bad := r.parseGranted(b)
 	known := f.known
-	if known.ring != r.ring || known.first > r.first || known.end() < r.first || known.end() > r.first+uint64(r.waiting) {
+	if known.ring != r.ring || known.first > r.first || known.end() < r.first || known.end() > r.first+uint64(r.waitingLen) {
 		known = queue{ring: r.ring, first: r.first}
 	}
 	known.entries, known.first = known.entries[r.first-known.first:], r.first
 	for bad == nil {
-		waiting, err := f.readRing(known, int(r.waiting))
+		waiting, err := f.readRing(known, int(r.waitingLen))
 		if err == nil {
-			err = r.take(granted, waiting)
+			err = r.setEntries(granted, waiting)
 		}
 		switch {
 		case err == nil:
 			known.entries = waiting
-			f.known, t.inForce, t.state = known, known, r.state
+			f.known, t.inForce = known, known
 			return nil
 		case !errors.Is(err, errDamaged):
 			return err

@@ -12,16 +12,15 @@ import (
 
 // A tx is the state while the lock is held.
 type tx struct {
-	state
-	f    *File
-	now  int64 // on the boot clock, read after the lock was taken
-	wall int64 // on the wall clock at that time, in ns since 1970
+	record // the one in force
+	f      *File
+	now    int64 // on the boot clock, read after the lock was taken
+	wall   int64 // on the wall clock at that time, in ns since 1970
 
 	write bool // the state has changed
 	moved bool // slots of those who wait have changed: wake them
 
-	seq     uint64 // of the record in force, and its side
-	side    int
+	side    int    // of the record in force
 	wake    uint32 // the wake counter
 	rebuild bool   // the whole page has to be written
 	notes   []error
@@ -188,12 +187,12 @@ func (t *tx) read() (key string, err error) {
 
 func (t *tx) readState(page []byte, empty bool) error {
 	f := t.f
-	r, side, err := newest(page)
-	t.seq, t.side = r.seq, max(side, 0)
+	side, err := newest(page, &t.record)
+	t.side = max(side, 0)
 	switch {
 	case side < 0:
-		r.state = newState(f.clock.boot)
-		r.alg.Empty(t.now)
+		t.state = newState(f.clock.boot)
+		t.alg.Empty(t.now)
 		t.rebuild = true
 		if !empty {
 			t.note("both of its records are damaged: starting from an empty bucket")
@@ -201,10 +200,9 @@ func (t *tx) readState(page []byte, empty bool) error {
 	case err != nil:
 		t.note("a record is damaged: going on from an empty bucket")
 	}
-	t.state = r.state
 	if side < 0 {
 		f.known, f.windows = queue{}, windows{}
-	} else if err := t.readQueue(&r); err != nil {
+	} else if err := t.readQueue(); err != nil {
 		return err
 	}
 	if t.alg.HasCalendar() {
@@ -309,7 +307,8 @@ func (f *File) reopen() error {
 // history returns what the file that is open knows.
 func (f *File) history() *history {
 	n, _ := f.h.readAt(f.page[:], 0)
-	r, side, _ := newest(f.page[:n])
+	var r record
+	side, _ := newest(f.page[:n], &r)
 	if side < 0 || r.boot != f.clock.boot {
 		return nil
 	}
