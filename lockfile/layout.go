@@ -57,7 +57,9 @@ func grantedAt(side int) int64 { return pageSize + queueSize*int64(2+side) }
 func checksum(parts ...[]byte) (sum uint32) {
 	table := crc32.MakeTable(crc32.Castagnoli) // the same one each time
 	for _, p := range parts {
-		sum = crc32.Update(sum, table, p)
+		if len(p) > 0 {
+			sum = crc32.Update(sum, table, p)
+		}
 	}
 	return sum
 }
@@ -110,6 +112,11 @@ func parseHeader(page []byte) (key string, err error) {
 		return "", errOlder
 	}
 	return string(page[keyAt : keyAt+n]), nil
+}
+
+// sameHeader reports whether a page has a header, but for the wake counter.
+func sameHeader(page, header []byte) bool {
+	return len(page) >= len(header) && bytes.Equal(page[:wakeAt], header[:wakeAt]) && bytes.Equal(page[headSumAt:len(header)], header[headSumAt:])
 }
 
 // A record is a state with what it takes to find the one in force.

@@ -15,6 +15,10 @@ func (q *queue) end() uint64 { return q.first + uint64(len(q.entries)) }
 // readQueue reads the entries of a record: the grants, and of those who wait the ones that came since we last looked.
 func (t *tx) readQueue() error {
 	f, r := t.f, &t.record
+	if r.grantedLen == 0 && r.waitingLen == 0 && r.grantedSum == 0 && r.waitingSum == 0 { // as a rule
+		f.known.ring, f.known.first, f.known.entries = r.ring, r.first, nil
+		return nil
+	}
 	most := grantsMost(r.size)
 	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.grantedLen), most)*entrySize]
 	if int(r.grantedLen) > most {
@@ -37,7 +41,7 @@ func (t *tx) readQueue() error {
 		switch {
 		case err == nil:
 			known.entries = waiting
-			f.known, t.inForce = known, known
+			f.known = known
 			return nil
 		case !errors.Is(err, errDamaged):
 			return err
@@ -46,7 +50,7 @@ func (t *tx) readQueue() error {
 		}
 		known.entries = nil // it may be of another time, such as before damage
 	}
-	f.known, t.inForce = known, known
+	f.known = known
 	t.forget()
 	t.write = true
 	t.note("its queue is damaged: those who wait ask again")
@@ -94,17 +98,18 @@ func (f *File) readBytes(n int, at int64) ([]byte, error) {
 	return f.buffer[:n], err
 }
 
-// writeQueue writes those who wait where nothing is in force, and leaves what is.
+// writeQueue writes those who wait where nothing is in force, and leaves what is: the queue as it was read.
 func (t *tx) writeQueue() error {
 	f := t.f
+	inForce := &f.known
 	end := t.first + uint64(len(t.waiting))
-	from := t.inForce.end() // those behind are new
+	from := inForce.end() // those behind are new
 	switch {
-	case t.reshaped, end-t.inForce.first > queueMost:
-		t.ring = 1 - t.inForce.ring
+	case t.reshaped, end-inForce.first > queueMost:
+		t.ring = 1 - inForce.ring
 		t.first = ringStart(max(end, from))
 		from = t.first
-	case len(t.inForce.entries) == 0: // at the start of the ring, or a queue that is never long would use all of it
+	case len(inForce.entries) == 0: // at the start of the ring, or a queue that is never long would use all of it
 		t.first = ringStart(t.first)
 		from = t.first
 	}

@@ -28,8 +28,6 @@ type tx struct {
 
 	left   uint64 // a ticket of ours to give up once the state is written
 	failed uint64 // one to give up if it can't be
-
-	inForce queue // what must not be overwritten
 }
 
 // update has change work on the state as of now, and writes it, in one step under the lock. If change returns an error
@@ -271,8 +269,8 @@ func (t *tx) store() error {
 	if err := f.h.writeAt(record, recordAt(side)); err != nil {
 		return err
 	}
-	t.inForce = queue{t.ring, t.first, t.waiting}
-	f.known, t.reshaped = t.inForce, false
+	f.known.ring, f.known.first, f.known.entries = t.ring, t.first, t.waiting
+	t.reshaped = false
 	t.seq, t.side, t.write, f.lost = t.seq+1, side, false, nil
 	if t.moved {
 		t.wake++
