@@ -235,7 +235,7 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 			return false
 		}
 	}
-	if r.short || m.set.Validate() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
+	if r.short || m.set.validate() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
 		return false
 	}
 	m.limit = m.set
