@@ -32,7 +32,7 @@ func BenchmarkBare(b *testing.B) {
 		if _, err := h.readAt(page, 0); err != nil {
 			b.Fatal(err)
 		}
-		if err := h.writeAt(page[:352], recordAt(1)); err != nil {
+		if err := h.writeAt(page[:200], recordAt(1)); err != nil {
 			b.Fatal(err)
 		}
 		if err := h.unlock(); err != nil {

@@ -779,3 +779,35 @@ func TestDefaultDir(t *testing.T) {
 		}
 	}
 }
+
+// A header that was intact a moment ago is looked at all the same.
+func TestAHeaderThatIsDamagedWhileInUse(t *testing.T) {
+	h := newHost()
+	u := h.open(t, statePath(t), perMinute())
+	u.grants()
+	for _, at := range []int64{0, keyAt, keyAt + 2, keyAt + KeyMax - 1, keyLenAt, headSumAt} {
+		before := u.bytes()
+		b := slices.Clone(before)
+		b[at] ^= 0x10
+		if err := u.h.writeAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		if at == 0 {
+			if err := u.Wait(t.Context()); !errors.Is(err, ErrForeign) {
+				t.Errorf("with another magic: %v", err)
+			}
+			if err := u.h.writeAt(before, 0); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		u.refuses(minute)
+		u.warned("head")
+		if !bytes.Equal(u.bytes()[:wakeAt], before[:wakeAt]) || !bytes.Equal(u.bytes()[headSumAt:recordAt(0)], before[headSumAt:recordAt(0)]) {
+			t.Errorf("damaged at %d it was not put right", at)
+		}
+	}
+	h.pass(minute)
+	u.grants()
+	u.warned()
+}
