@@ -12,7 +12,8 @@ import (
 var (
 	// ErrForeign says that the file is not a state file, or that of another key. It is left alone.
 	ErrForeign = errors.New("not the state file of this key")
-	// ErrVersion says that a newer version of throttle has written the file. It is left alone.
+	// ErrVersion says that a newer version of throttle has written the file, or an older one that has kept it otherwise. It is
+	// left alone.
 	ErrVersion = errors.New("state file of a newer version")
 	// ErrUnsafe says that others could write the file, or have put it there.
 	ErrUnsafe = errors.New("not safe to use")

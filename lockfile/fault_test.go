@@ -5,6 +5,7 @@ package lockfile
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -161,6 +162,9 @@ func TestAForeignFileIsLeftAlone(t *testing.T) {
 	newer := newPage("key", new(newState([16]byte{1})), 1, 0)
 	newer[versionAt]++
 	newer[headSumAt]++ // its checksum may be computed otherwise
+	older := newPage("key", new(newState([16]byte{1})), 1, 0)
+	older[versionAt]--
+	binary.LittleEndian.PutUint32(older[headSumAt:], headerSum(older))
 	for name, c := range map[string]struct {
 		contents []byte
 		want     error
@@ -172,6 +176,7 @@ func TestAForeignFileIsLeftAlone(t *testing.T) {
 		"zeros":         {make([]byte, 8192), ErrForeign},
 		"large":         {bytes.Repeat([]byte("0123456789abcdef"), 1<<16), ErrForeign},
 		"newer version": {newer, ErrVersion},
+		"older version": {older, ErrVersion},
 		"another key":   {newPage("other", new(newState([16]byte{1})), 1, 0), ErrForeign},
 	} {
 		path := statePath(t)
@@ -773,4 +778,36 @@ func TestDefaultDir(t *testing.T) {
 			t.Errorf("%+v: %q, %v", c, got, err)
 		}
 	}
+}
+
+// A header that was intact a moment ago is looked at all the same.
+func TestAHeaderThatIsDamagedWhileInUse(t *testing.T) {
+	h := newHost()
+	u := h.open(t, statePath(t), perMinute())
+	u.grants()
+	for _, at := range []int64{0, keyAt, keyAt + 2, keyAt + KeyMax - 1, keyLenAt, headSumAt} {
+		before := u.bytes()
+		b := slices.Clone(before)
+		b[at] ^= 0x10
+		if err := u.h.writeAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		if at == 0 {
+			if err := u.Wait(t.Context()); !errors.Is(err, ErrForeign) {
+				t.Errorf("with another magic: %v", err)
+			}
+			if err := u.h.writeAt(before, 0); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		u.refuses(minute)
+		u.warned("head")
+		if !bytes.Equal(u.bytes()[:wakeAt], before[:wakeAt]) || !bytes.Equal(u.bytes()[headSumAt:recordAt(0)], before[headSumAt:recordAt(0)]) {
+			t.Errorf("damaged at %d it was not put right", at)
+		}
+	}
+	h.pass(minute)
+	u.grants()
+	u.warned()
 }

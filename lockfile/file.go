@@ -84,7 +84,7 @@ type File struct {
 	owner0   uint32              // the one we had in a file that is gone
 	waker    waker               // nil as long as nobody has slept or been woken, or where there is none
 	mine     map[uint64]struct{} // our tickets
-	known    queue               // the queue as of the last look
+	known    queue               // the queue as of the last look; its entries may have changed since, what is in the file has not
 	joined   bool                // our limit has been brought together with the one stored
 	warned   bool                // a conflict of limits was reported
 	limits   pacer.Limits        // those of the key when we last looked; nil is none
@@ -94,7 +94,10 @@ type File struct {
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
 	portable bool
 	page     [pageSize]byte
-	entries  []entry // the room that known is in, as a rule
+	head     [keyAt + KeyMax]byte // a header that is intact: one that is the same need not be checked
+	headKey  string               // the key in it
+	headed   bool                 // whether there is one
+	entries  []entry              // the room that known is in, as a rule
 	buffer   []byte
 	record   [recordRoom]byte
 	tx       tx
@@ -122,16 +125,11 @@ func Open(path, key string, o Options) (*File, error) {
 		return nil, err
 	}
 	f := &File{
-		path: path, key: key, opts: o, clock: o.hooks.clock, wall: o.hooks.wall, h: noHandle, limits: o.Limits,
+		path: path, key: key, opts: o, h: noHandle, limits: o.Limits,
 		line: make(chan struct{}, 1), mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
 	}
-	if f.wall == nil {
-		f.wall = time.Now
-	}
-	if f.clock.now == nil {
-		if f.clock, err = newClock(); err != nil {
-			return nil, pathError(path, err)
-		}
+	if err := f.setClocks(o.hooks); err != nil {
+		return nil, pathError(path, err)
 	}
 	if err := f.open(); err != nil {
 		return nil, pathError(path, err)
@@ -149,6 +147,21 @@ func Open(path, key string, o Options) (*File, error) {
 		f.warn(&RemoteError{Path: path, FileSystem: name})
 	}
 	return f, nil
+}
+
+// setClocks gives the File the clocks of the host, or those of a test.
+func (f *File) setClocks(h hooks) (err error) {
+	f.clock, f.wall = h.clock, h.wall
+	if f.wall == nil {
+		f.wall = time.Now
+	}
+	if f.clock.now == nil {
+		f.clock, err = newClock()
+	}
+	if f.clock.both == nil || h.wall != nil {
+		f.clock.both = func() (now, wall int64) { return f.clock.now(), f.wall().UnixNano() }
+	}
+	return err
 }
 
 // open opens or creates the file at path. It is called with mu held, or by Open.
@@ -273,7 +286,14 @@ func newPage(key string, st *state, seq uint64, wake uint32) []byte {
 // header returns the key in the file, and whether the header is intact; if it is not the next update makes the file one of
 // ours, again. It returns an error if the file is none of ours. The page is what could be read of the first one.
 func (f *File) header(page []byte) (key string, intact bool, err error) {
+	if f.headed && sameHeader(page, f.head[:]) {
+		return f.headKey, true, nil
+	}
 	key, err = parseHeader(page)
+	if err == nil {
+		copy(f.head[:], page)
+		f.headKey, f.headed = key, true
+	}
 	switch {
 	case err == nil && key != "" && f.key != "" && key != f.key:
 		return "", false, ErrForeign

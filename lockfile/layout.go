@@ -8,7 +8,7 @@ import (
 	"math"
 )
 
-// The layout of a state file, version 2. Numbers are little-endian.
+// The layout of a state file, version 3. Numbers are little-endian.
 //
 //	0           header: magic, version, wake counter, checksum, key
 //	1536        record A, and its grants that were not collected
@@ -28,7 +28,7 @@ import (
 // middle the queue goes over to the other ring.
 const (
 	magic   = "throttle"
-	version = 2
+	version = 3
 
 	versionAt = 8
 	wakeAt    = 12 // the wake counter: a futex. It is not part of a state, nor of the checksum
@@ -57,13 +57,24 @@ func grantedAt(side int) int64 { return pageSize + queueSize*int64(2+side) }
 func checksum(parts ...[]byte) (sum uint32) {
 	table := crc32.MakeTable(crc32.Castagnoli) // the same one each time
 	for _, p := range parts {
-		sum = crc32.Update(sum, table, p)
+		if len(p) > 0 {
+			sum = crc32.Update(sum, table, p)
+		}
 	}
 	return sum
 }
 
 // errDamaged is what a part of the file that does not match its checksum, or can't be, is.
 var errDamaged = errors.New("damaged")
+
+// errOlder is an ErrVersion of a file that is older than we are.
+var errOlder = olderError{}
+
+type olderError struct{}
+
+func (olderError) Error() string { return "state file of an older version" }
+
+func (olderError) Is(target error) bool { return target == ErrVersion }
 
 // putHeader writes the header for a key to a page, and leaves the wake counter as it is.
 func putHeader(page []byte, key string) {
@@ -86,17 +97,26 @@ func parseHeader(page []byte) (key string, err error) {
 	if len(page) < wakeAt || string(page[:len(magic)]) != magic {
 		return "", ErrForeign
 	}
-	switch v := binary.LittleEndian.Uint32(page[versionAt:]); {
-	case v > version:
+	v := binary.LittleEndian.Uint32(page[versionAt:])
+	switch {
+	case v > version: // whatever comes behind that
 		return "", ErrVersion
-	case v < version || len(page) < keyAt+KeyMax:
+	case len(page) < keyAt+KeyMax:
 		return "", errDamaged
 	}
 	n := binary.LittleEndian.Uint32(page[keyLenAt:])
-	if n > KeyMax || !allZero(page[keyAt+n:keyAt+KeyMax]) || binary.LittleEndian.Uint32(page[headSumAt:]) != headerSum(page) {
+	switch {
+	case n > KeyMax || !allZero(page[keyAt+n:keyAt+KeyMax]) || binary.LittleEndian.Uint32(page[headSumAt:]) != headerSum(page):
 		return "", errDamaged
+	case v < version: // all had this header
+		return "", errOlder
 	}
 	return string(page[keyAt : keyAt+n]), nil
+}
+
+// sameHeader reports whether a page has a header, but for the wake counter.
+func sameHeader(page, header []byte) bool {
+	return len(page) >= len(header) && bytes.Equal(page[:wakeAt], header[:wakeAt]) && bytes.Equal(page[headSumAt:len(header)], header[headSumAt:])
 }
 
 // A record is a state with what it takes to find the one in force.
@@ -105,9 +125,9 @@ type record struct {
 	seq  uint64
 	size int // in bytes
 
-	granted, waiting uint32 // how many entries there are
-	grantedSum       uint32
-	waitingSum       uint64 // the sum of their checksums
+	grantedLen, waitingLen uint32 // how many entries there are
+	grantedSum             uint32
+	waitingSum             uint64 // the sum of their checksums
 }
 
 const (
@@ -203,7 +223,7 @@ func sumOf(entries []entry) (sum uint64) {
 	return sum
 }
 
-// parse reads a sound record without its entries.
+// parse reads a sound record without its entries into r, which is zero.
 func (r *record) parse(b []byte) error {
 	flags := binary.LittleEndian.Uint32(b[rFlags:])
 	granted, waiting := binary.LittleEndian.Uint32(b[rGranted:]), binary.LittleEndian.Uint32(b[rWaiting:])
@@ -213,10 +233,8 @@ func (r *record) parse(b []byte) error {
 		granted > queueMost || waiting > queueMost || granted+waiting > queueMost:
 		return errDamaged
 	}
-	*r = record{
-		seq: binary.LittleEndian.Uint64(b[rSeq:]), size: len(b), granted: granted, waiting: waiting,
-		grantedSum: binary.LittleEndian.Uint32(b[rGrantedSum:]), waitingSum: binary.LittleEndian.Uint64(b[rWaitingSum:]),
-	}
+	r.seq, r.size, r.grantedLen, r.waitingLen = binary.LittleEndian.Uint64(b[rSeq:]), len(b), granted, waiting
+	r.grantedSum, r.waitingSum = binary.LittleEndian.Uint32(b[rGrantedSum:]), binary.LittleEndian.Uint64(b[rWaitingSum:])
 	if r.alg.UnmarshalBinary(b[rSchedule:]) != nil {
 		return errDamaged
 	}
@@ -232,9 +250,9 @@ func (r *record) parse(b []byte) error {
 	return nil
 }
 
-// take makes entries those of the record, if they are.
-func (r *record) take(granted, waiting []entry) error {
-	if len(granted) != int(r.granted) || len(waiting) != int(r.waiting) || sumOf(waiting) != r.waitingSum {
+// setEntries makes entries those of the record, if they are.
+func (r *record) setEntries(granted, waiting []entry) error {
+	if len(granted) != int(r.grantedLen) || len(waiting) != int(r.waitingLen) || sumOf(waiting) != r.waitingSum {
 		return errDamaged
 	}
 	before := uint64(0)
@@ -247,21 +265,21 @@ func (r *record) take(granted, waiting []entry) error {
 			before = e.ticket
 		}
 	}
-	r.state.granted, r.state.waiting = granted, waiting
+	r.granted, r.waiting = granted, waiting
 	return nil
 }
 
 // parseGranted reads the grants of a record that were not collected.
 func (r *record) parseGranted(b []byte) ([]entry, error) {
-	if len(b) != int(r.granted)*entrySize || checksum(b) != r.grantedSum {
+	if len(b) != int(r.grantedLen)*entrySize || checksum(b) != r.grantedSum {
 		return nil, errDamaged
 	}
 	return parseEntries(nil, b)
 }
 
-// newest parses the record of a page that is in force, and returns its side. It is errDamaged if either record can't be
-// read: then what is returned may be one update behind, or, with side -1, nothing is known.
-func newest(page []byte) (r record, side int, err error) {
+// newest parses the record of a page that is in force into r, which is zero, and returns its side. It is errDamaged if either
+// record can't be read: then what is in r may be one update behind, or, with side -1, nothing is known.
+func newest(page []byte, r *record) (side int, err error) {
 	var records [2][]byte
 	var seqs [2]uint64
 	for i := range records {
@@ -281,12 +299,12 @@ func newest(page []byte) (r record, side int, err error) {
 			err = errDamaged
 		case side >= 0: // the one before, which is of no more use
 		case r.parse(records[i]) != nil:
-			r, err = record{}, errDamaged
+			*r, err = record{}, errDamaged
 		default:
 			side = i
 		}
 	}
-	return r, side, err
+	return side, err
 }
 
 // recordIn returns the bytes of a record, or none where it does not say how many it has.

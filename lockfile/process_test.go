@@ -301,8 +301,9 @@ func stored(t *testing.T, f *File) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, _, _ := newest(b[:pageSize])
-	return int(r.waiting)
+	var r record
+	_, _ = newest(b[:pageSize], &r)
+	return int(r.waitingLen)
 }
 
 func TestStoppedWhileWaiting(t *testing.T) {

@@ -13,31 +13,35 @@ type queue struct {
 func (q *queue) end() uint64 { return q.first + uint64(len(q.entries)) }
 
 // readQueue reads the entries of a record: the grants, and of those who wait the ones that came since we last looked.
-func (t *tx) readQueue(r *record) error {
-	f := t.f
+func (t *tx) readQueue() error {
+	f, r := t.f, &t.record
+	if r.grantedLen == 0 && r.waitingLen == 0 && r.grantedSum == 0 && r.waitingSum == 0 { // as a rule
+		f.known.ring, f.known.first, f.known.entries = r.ring, r.first, nil
+		return nil
+	}
 	most := grantsMost(r.size)
-	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.granted), most)*entrySize]
-	if int(r.granted) > most {
+	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.grantedLen), most)*entrySize]
+	if int(r.grantedLen) > most {
 		var err error
-		if b, err = f.readBytes(int(r.granted)*entrySize, grantedAt(t.side)); err != nil {
+		if b, err = f.readBytes(int(r.grantedLen)*entrySize, grantedAt(t.side)); err != nil {
 			return err
 		}
 	}
 	granted, bad := r.parseGranted(b)
 	known := f.known
-	if known.ring != r.ring || known.first > r.first || known.end() < r.first || known.end() > r.first+uint64(r.waiting) {
+	if known.ring != r.ring || known.first > r.first || known.end() < r.first || known.end() > r.first+uint64(r.waitingLen) {
 		known = queue{ring: r.ring, first: r.first}
 	}
 	known.entries, known.first = known.entries[r.first-known.first:], r.first
 	for bad == nil {
-		waiting, err := f.readRing(known, int(r.waiting))
+		waiting, err := f.readRing(known, int(r.waitingLen))
 		if err == nil {
-			err = r.take(granted, waiting)
+			err = r.setEntries(granted, waiting)
 		}
 		switch {
 		case err == nil:
 			known.entries = waiting
-			f.known, t.inForce, t.state = known, known, r.state
+			f.known = known
 			return nil
 		case !errors.Is(err, errDamaged):
 			return err
@@ -46,7 +50,7 @@ func (t *tx) readQueue(r *record) error {
 		}
 		known.entries = nil // it may be of another time, such as before damage
 	}
-	f.known, t.inForce = known, known
+	f.known = known
 	t.forget()
 	t.write = true
 	t.note("its queue is damaged: those who wait ask again")
@@ -94,17 +98,18 @@ func (f *File) readBytes(n int, at int64) ([]byte, error) {
 	return f.buffer[:n], err
 }
 
-// writeQueue writes those who wait where nothing is in force, and leaves what is.
+// writeQueue writes those who wait where nothing is in force, and leaves what is: the queue as it was read.
 func (t *tx) writeQueue() error {
 	f := t.f
+	inForce := &f.known
 	end := t.first + uint64(len(t.waiting))
-	from := t.inForce.end() // those behind are new
+	from := inForce.end() // those behind are new
 	switch {
-	case t.reshaped, end-t.inForce.first > queueMost:
-		t.ring = 1 - t.inForce.ring
+	case t.reshaped, end-inForce.first > queueMost:
+		t.ring = 1 - inForce.ring
 		t.first = ringStart(max(end, from))
 		from = t.first
-	case len(t.inForce.entries) == 0: // at the start of the ring, or a queue that is never long would use all of it
+	case len(inForce.entries) == 0: // at the start of the ring, or a queue that is never long would use all of it
 		t.first = ringStart(t.first)
 		from = t.first
 	}

@@ -91,7 +91,10 @@ func TestLeavingWhileTheLockIsHeld(t *testing.T) {
 
 // Grants that nobody has collected are kept, however many there are.
 func TestGrantsAreKeptUntilTheyAreCollected(t *testing.T) {
-	most := grantsMost(rSchedule + pacer.ScheduleSize(1))
+	s := newState([16]byte{1})
+	s.setLimit(0, pacer.Every(time.Second))
+	b, _ := s.put(make([]byte, recordRoom), 1, nil)
+	most := grantsMost(len(b))
 	for _, n := range []int{1, most, most + 1, 500} {
 		h := newHost()
 		u := h.open(t, statePath(t), Options{Limit: pacer.Every(time.Second)})

@@ -57,10 +57,10 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 	}
 	defer func() { <-f.line }()
 	r, err := f.Reserve(ctx, n)
-	if err != nil {
-		return nil, err
+	if err == nil && r.phase != granted { // nobody but us has it yet
+		err = r.Wait(ctx)
 	}
-	if err := r.Wait(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return r, nil

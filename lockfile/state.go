@@ -200,12 +200,12 @@ func (s *state) grant(now, n int64) (at int64, ok bool) {
 	if len(s.waiting) > 0 {
 		return 0, false
 	}
-	at, ok = s.alg.Slot(now, n)
-	if !ok || at > now {
+	if !s.alg.Grab(now, n) {
 		return 0, false
 	}
-	s.take(now, n)
-	return at, true
+	s.turn = now
+	s.grants++
+	return now, true
 }
 
 // enqueue puts one who asks now at the end of the queue. The next ticket must be its own.

@@ -351,5 +351,5 @@ func (r *record) parseAll(b, granted, waiting []byte) error {
 	if err != nil || len(ws)*entrySize != len(waiting) {
 		return errDamaged
 	}
-	return r.take(gs, ws)
+	return r.setEntries(gs, ws)
 }

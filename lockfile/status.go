@@ -69,15 +69,9 @@ const (
 
 // inspect reads the state without a lock: both checksums match, or it was read while it was written.
 func inspect(h handle, path string, hooks hooks) (Status, error) {
-	f := &File{path: path, h: h, clock: hooks.clock, wall: hooks.wall}
-	if f.wall == nil {
-		f.wall = time.Now
-	}
-	if f.clock.now == nil {
-		var err error
-		if f.clock, err = newClock(); err != nil {
-			return Status{}, err
-		}
+	f := &File{path: path, h: h}
+	if err := f.setClocks(hooks); err != nil {
+		return Status{}, err
 	}
 	f.owners = newOwners(h, path, hooks.portable || h.remote() != "")
 	var t tx
@@ -86,7 +80,8 @@ func inspect(h handle, path string, hooks hooks) (Status, error) {
 		if try > 0 {
 			<-time.After(readPause)
 		}
-		t = tx{f: f, now: f.clock.now()}
+		t = tx{f: f}
+		t.now, t.wall = f.clock.both()
 		var err error
 		if key, err = t.read(); err != nil {
 			return Status{}, err

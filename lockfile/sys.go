@@ -12,6 +12,8 @@ import (
 type clock struct {
 	boot [16]byte     // tells boots, and hosts, apart
 	now  func() int64 // ns since boot
+	// both returns now and the wall clock of the same instant, in ns since 1970. It is called with mu held.
+	both func() (now, wall int64)
 }
 
 // A waker ends the sleep of other processes. Where there is none (nil) they look more often.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,6 +93,42 @@ func TestOffsetOfATimeNamespace(t *testing.T) {
 	for _, bad := range []string{"", "boottime", "boottime x y", "garbage\n\n"} {
 		if got := bootOffset(bad); got != 0 {
 			t.Errorf("%q: %d", bad, got)
+		}
+	}
+}
+
+func TestQuickClock(t *testing.T) {
+	var c quickClock
+	check := func(when string) {
+		t.Helper()
+		before := c.slow()
+		now, wall := c.now()
+		if after := c.slow(); now < before-int64(quickMost) || now > after {
+			t.Errorf("%s: %d, between %d and %d", when, now, before, after)
+		}
+		if ahead := wall - time.Now().UnixNano(); ahead > 0 {
+			t.Errorf("%s: the wall clock is %d ns ahead", when, ahead)
+		}
+	}
+	known := 0
+	for range 10_000 {
+		check("running")
+		if c.known {
+			known++
+		}
+	}
+	if known == 0 {
+		t.Error("it was always read by a system call")
+	}
+	for _, d := range []int64{1e4, 1e6, 3600e9} {
+		for range 100 {
+			check("before")
+			c.boot, c.wall = c.boot-d, c.wall-d // as if d had passed in suspend since
+			check("after suspend")
+			c.wall += d
+			check("after a step of the wall clock")
+			c.wall -= 2 * d
+			check("after a step back")
 		}
 	}
 }

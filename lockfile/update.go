@@ -12,15 +12,15 @@ import (
 
 // A tx is the state while the lock is held.
 type tx struct {
-	state
-	f   *File
-	now int64 // on the boot clock, read after the lock was taken
+	record // the one in force
+	f      *File
+	now    int64 // on the boot clock, read after the lock was taken
+	wall   int64 // on the wall clock at that time, in ns since 1970
 
 	write bool // the state has changed
 	moved bool // slots of those who wait have changed: wake them
 
-	seq     uint64 // of the record in force, and its side
-	side    int
+	side    int    // of the record in force
 	wake    uint32 // the wake counter
 	rebuild bool   // the whole page has to be written
 	notes   []error
@@ -28,8 +28,6 @@ type tx struct {
 
 	left   uint64 // a ticket of ours to give up once the state is written
 	failed uint64 // one to give up if it can't be
-
-	inForce queue // what must not be overwritten
 }
 
 // update has change work on the state as of now, and writes it, in one step under the lock. If change returns an error
@@ -39,8 +37,7 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 		return f.named(err)
 	}
 	t := &f.tx
-	*t = tx{f: f}
-	err = t.load()
+	err = t.load(f)
 	if err == nil && t.write { // what was found wrong is put right whatever comes of change: else it would be found anew
 		err = t.store()
 	}
@@ -108,10 +105,10 @@ func (t *tx) run(change func(*tx) error) error {
 
 // load reads the clock and the state, as of now. If the file that is locked is not the one at its path any more, as that was
 // removed or replaced, it goes over to the one that is there, or creates it.
-func (t *tx) load() error {
-	f := t.f
+func (t *tx) load(f *File) error {
 	for range 100 {
-		*t = tx{f: f, now: f.clock.now()}
+		*t = tx{f: f}
+		t.now, t.wall = f.clock.both()
 		gone := f.gone(t.now)
 		if !gone {
 			if _, err := t.read(); err != nil {
@@ -188,12 +185,12 @@ func (t *tx) read() (key string, err error) {
 
 func (t *tx) readState(page []byte, empty bool) error {
 	f := t.f
-	r, side, err := newest(page)
-	t.seq, t.side = r.seq, max(side, 0)
+	side, err := newest(page, &t.record)
+	t.side = max(side, 0)
 	switch {
 	case side < 0:
-		r.state = newState(f.clock.boot)
-		r.alg.Empty(t.now)
+		t.state = newState(f.clock.boot)
+		t.alg.Empty(t.now)
 		t.rebuild = true
 		if !empty {
 			t.note("both of its records are damaged: starting from an empty bucket")
@@ -201,10 +198,9 @@ func (t *tx) readState(page []byte, empty bool) error {
 	case err != nil:
 		t.note("a record is damaged: going on from an empty bucket")
 	}
-	t.state = r.state
 	if side < 0 {
 		f.known, f.windows = queue{}, windows{}
-	} else if err := t.readQueue(&r); err != nil {
+	} else if err := t.readQueue(); err != nil {
 		return err
 	}
 	if t.alg.HasCalendar() {
@@ -220,7 +216,7 @@ func (t *tx) readState(page []byte, empty bool) error {
 		t.write = true
 	}
 	if t.boot != f.clock.boot {
-		t.rebase(t.now, f.wall().UnixNano(), f.clock.boot)
+		t.rebase(t.now, t.wall, f.clock.boot)
 		t.write = true
 	}
 	switch ahead := t.bootAt - t.now; {
@@ -240,7 +236,7 @@ func (t *tx) readState(page []byte, empty bool) error {
 }
 
 // setWall tells the limits what the wall clock says, for windows of a calendar.
-func (t *tx) setWall() { t.alg.SetWall(t.f.wall().UnixNano() - t.now) }
+func (t *tx) setWall() { t.alg.SetWall(t.wall - t.now) }
 
 func (t *tx) note(what string) {
 	t.notes = append(t.notes, &DamageError{Path: t.f.path, What: what})
@@ -249,7 +245,7 @@ func (t *tx) note(what string) {
 // store writes the state to the side that is not in force.
 func (t *tx) store() error {
 	f := t.f
-	t.bootAt, t.wallAt = t.now, f.wall().UnixNano()
+	t.bootAt, t.wallAt = t.now, t.wall
 	if err := t.writeWindows(); err != nil {
 		return err
 	}
@@ -273,8 +269,8 @@ func (t *tx) store() error {
 	if err := f.h.writeAt(record, recordAt(side)); err != nil {
 		return err
 	}
-	t.inForce = queue{t.ring, t.first, t.waiting}
-	f.known, t.reshaped = t.inForce, false
+	f.known.ring, f.known.first, f.known.entries = t.ring, t.first, t.waiting
+	t.reshaped = false
 	t.seq, t.side, t.write, f.lost = t.seq+1, side, false, nil
 	if t.moved {
 		t.wake++
@@ -309,7 +305,8 @@ func (f *File) reopen() error {
 // history returns what the file that is open knows.
 func (f *File) history() *history {
 	n, _ := f.h.readAt(f.page[:], 0)
-	r, side, _ := newest(f.page[:n])
+	var r record
+	side, _ := newest(f.page[:n], &r)
 	if side < 0 || r.boot != f.clock.boot {
 		return nil
 	}

@@ -193,7 +193,8 @@ func TestADamagedRingCountsAsFull(t *testing.T) {
 
 // runPlace returns where in its ring the first run is.
 func runPlace(b []byte) int64 {
-	r, _, _ := newest(b[:pageSize])
+	var r record
+	_, _ = newest(b[:pageSize], &r)
 	first, _ := r.alg.Ring(0).Span()
 	return int64(first%ringPlaces) * runSize
 }

@@ -53,34 +53,50 @@ func (g *GCRA) UnmarshalBinary(b []byte) error {
 	return nil
 }
 
-// A Schedule of n limits is scheduleHead + n*meterSize bytes, without the runs of sliding windows but the newest.
+// A Schedule is its head, what was said where anything was, and its limits, each with its zone and state. What most have
+// not is left out, so that what is written at each grant is short. Of a sliding window there is no run but the newest.
 const (
-	scheduleHead = 15 * 8
-	meterSize    = 4*8 + zoneMost + meterState
-	meterState   = 7 * 8
+	scheduleHead = 4 * 8
+	saidSize     = 10 * 8
+	meterHead    = 4 * 8
+	meterMost    = meterHead + 7*8 // of a bucket whose rate was zero, or of a window with its zone
 )
 
-// ScheduleSize returns the length as bytes of a Schedule with so many limits.
-func ScheduleSize(limits int) int { return scheduleHead + limits*meterSize }
+// ScheduleSize returns the length as bytes that a Schedule with so many limits has at the most.
+func ScheduleSize(limits int) int { return scheduleHead + saidSize + limits*meterMost }
 
+// What the first number of a Schedule says.
 const (
 	flagPending = 1
 	flagPaused  = 2
 	flagAny     = 4
-	flagsKnown  = 7
+	flagSaid    = 8 // there is a part for what was said
+	flagsKnown  = 15
 	countShift  = 8
 )
 
-// AppendBinary appends the state to b as ScheduleSize bytes. What a sliding window remembers but its newest run is not part of
-// them. The error is always nil.
+// What the last number in the head of a limit says.
+const (
+	alignShift = 8
+	flagZone   = 1 << 16
+	flagOld    = 1 << 17 // of a bucket: its rate is zero, and there is what it was before
+	tagMost    = 1<<18 - 1
+)
+
+// AppendBinary appends the state to b, as ScheduleSize bytes at the most. What a sliding window remembers but its newest run
+// is not part of them. The error is always nil.
 func (s *Schedule) AppendBinary(b []byte) ([]byte, error) {
-	flags := flagPending*boolInt(s.pending) | flagPaused*boolInt(s.paused) | flagAny*boolInt(s.any) | int64(s.count)<<countShift
-	for _, v := range [...]int64{
-		flags, s.since, s.last, s.wall,
+	said := [...]int64{
 		s.until, s.length, s.event, s.row, int64(s.events),
-		s.adapt.most, s.adapt.least, s.adapt.start, s.adapt.tick, s.adapt.step, 0,
-	} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(v))
+		s.adapt.most, s.adapt.least, s.adapt.start, s.adapt.tick, s.adapt.step,
+	}
+	flags := flagPending*boolInt(s.pending) | flagPaused*boolInt(s.paused) | flagAny*boolInt(s.any) | int64(s.count)<<countShift
+	if said != [len(said)]int64{} {
+		flags |= flagSaid
+	}
+	b = appendInts(b, flags, s.since, s.last, s.wall)
+	if flags&flagSaid != 0 {
+		b = appendInts(b, said[:]...)
 	}
 	for i := range s.count {
 		b = s.at(i).appendBinary(b)
@@ -89,38 +105,76 @@ func (s *Schedule) AppendBinary(b []byte) ([]byte, error) {
 }
 
 func (m *meter) appendBinary(b []byte) []byte {
-	for _, v := range [...]int64{m.set.Events, int64(m.set.Per), m.set.Burst, int64(m.set.Algorithm) | int64(m.set.Align)<<8} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(v))
+	g := &m.gcra
+	tag := int64(m.set.Algorithm) | int64(m.set.Align)<<alignShift
+	if m.set.Zone != "" {
+		tag |= flagZone
 	}
-	var zone [zoneMost]byte
-	copy(zone[:], m.set.Zone)
-	b = append(b, zone[:]...)
-	var state [7]int64
+	if m.hasOld() {
+		tag |= flagOld
+	}
+	b = appendInts(b, m.set.Events, int64(m.set.Per), m.set.Burst, tag)
+	if m.set.Zone != "" {
+		var zone [zoneMost]byte
+		copy(zone[:], m.set.Zone)
+		b = append(b, zone[:]...)
+	}
 	switch r := m.ring; {
+	case r != nil && r.end > r.first:
+		return appendInts(b, int64(r.first), int64(r.end), r.total, r.newest().at, r.newest().n, r.begin)
 	case r != nil:
-		state = [...]int64{int64(r.first), int64(r.end), r.total, 0, 0, 0, 0}
-		if r.end > r.first {
-			state[3], state[4], state[5] = r.newest().at, r.newest().n, r.begin
-		}
+		return appendInts(b, int64(r.first), int64(r.end), r.total, 0, 0, 0)
 	case m.set.Algorithm == FixedWindow:
-		state = [...]int64{m.win.start, m.win.end, m.win.count, m.win.wall, 0, 0, 0}
-	default:
-		g := &m.gcra
-		state = [...]int64{g.tat.ns, g.tat.num, g.debt.ns, g.debt.num, g.old.Events, int64(g.old.Per), g.old.Burst}
+		return appendInts(b, m.win.start, m.win.end, m.win.count, m.win.wall)
 	}
-	for _, v := range state {
+	b = appendInts(b, g.tat.ns, g.tat.num)
+	if m.hasOld() {
+		b = appendInts(b, g.debt.ns, g.debt.num, g.old.Events, int64(g.old.Per), g.old.Burst)
+	}
+	return b
+}
+
+// hasOld reports whether it is a bucket that remembers a rate it had before.
+func (m *meter) hasOld() bool {
+	return !m.set.Algorithm.isWindow() && (m.gcra.debt != instant{} || m.gcra.old != Limit{})
+}
+
+func appendInts(b []byte, ints ...int64) []byte {
+	for _, v := range ints {
 		b = binary.LittleEndian.AppendUint64(b, uint64(v))
 	}
 	return b
 }
 
-// A reader reads numbers.
-type reader []byte
+// A reader reads numbers. Behind the end there are zeros, and it is short.
+type reader struct {
+	b     []byte
+	short bool
+}
 
 func (r *reader) next() int64 {
-	v := int64(binary.LittleEndian.Uint64(*r))
-	*r = (*r)[8:]
+	if len(r.b) < 8 {
+		r.short = true
+		return 0
+	}
+	v := int64(binary.LittleEndian.Uint64(r.b))
+	r.b = r.b[8:]
 	return v
+}
+
+// text reads a text of so many bytes, which ends with the first zero. It is not ok if anything else is behind that.
+func (r *reader) text(size int) (text string, ok bool) {
+	if len(r.b) < size {
+		r.short = true
+		return "", false
+	}
+	b := r.b[:size]
+	r.b = r.b[size:]
+	n := 0
+	for n < size && b[n] != 0 {
+		n++
+	}
+	return string(b[:n]), allZero(b[n:])
 }
 
 // UnmarshalBinary sets the state to what AppendBinary has made of one. Bytes that can't be one are an error, and leave the zero
@@ -135,20 +189,23 @@ func (s *Schedule) UnmarshalBinary(b []byte) error {
 }
 
 func (s *Schedule) parse(b []byte) bool {
-	if len(b) < scheduleHead {
-		return false
-	}
-	r := reader(b)
+	r := reader{b: b}
 	flags := r.next()
 	s.count = int(flags >> countShift)
-	if flags < 0 || flags&(1<<countShift-1)&^flagsKnown != 0 || s.count > LimitsMost || len(b) != ScheduleSize(s.count) {
+	if flags < 0 || flags&(1<<countShift-1)&^flagsKnown != 0 || s.count > LimitsMost {
 		return false
 	}
-	s.pending, s.paused, s.any = flags&flagPending != 0, flags&flagPaused != 0, flags&flagAny != 0
-	s.since, s.last, s.wall = r.next(), r.next(), r.next()
-	s.until, s.length, s.event, s.row, s.events = r.next(), r.next(), r.next(), r.next(), uint64(r.next())
-	s.adapt = adaptation{most: r.next(), least: r.next(), start: r.next(), tick: r.next(), step: r.next()}
-	if r.next() != 0 || min(s.until, s.length, s.event, s.row) < 0 || !s.any && s.last != 0 || s.adapt != (adaptation{}) && !s.adapt.valid() {
+	s.since, s.last, s.wall, s.any = r.next(), r.next(), r.next(), flags&flagAny != 0
+	s.cooling = cooling{pending: flags&flagPending != 0, paused: flags&flagPaused != 0}
+	s.adapt = adaptation{}
+	if flags&flagSaid != 0 {
+		s.until, s.length, s.event, s.row, s.events = r.next(), r.next(), r.next(), r.next(), uint64(r.next())
+		s.adapt = adaptation{most: r.next(), least: r.next(), start: r.next(), tick: r.next(), step: r.next()}
+		if s.until|s.length|s.event|s.row|int64(s.events) == 0 && s.adapt == (adaptation{}) {
+			return false
+		}
+	}
+	if min(s.until, s.length, s.event, s.row) < 0 || !s.any && s.last != 0 || s.adapt != (adaptation{}) && !s.adapt.valid() {
 		return false
 	}
 	s.more = nil
@@ -160,33 +217,26 @@ func (s *Schedule) parse(b []byte) bool {
 			return false
 		}
 	}
-	return s.adapt.most == 0 || s.adaptable()
+	return !r.short && len(r.b) == 0 && (s.adapt.most == 0 || s.adaptable())
 }
 
 // parse reads a meter, and reports whether it can be one of s.
 func (m *meter) parse(r *reader, s *Schedule) bool {
 	*m = meter{}
-	m.set = Limit{Events: r.next(), Per: time.Duration(r.next()), Burst: r.next()}
+	m.set.Events, m.set.Per, m.set.Burst = r.next(), time.Duration(r.next()), r.next()
 	tag := r.next()
-	m.set.Algorithm, m.set.Align = Algorithm(tag), Align(tag>>8)
-	zone := (*r)[:zoneMost]
-	*r = (*r)[zoneMost:]
-	n := 0
-	for n < zoneMost && zone[n] != 0 {
-		n++
-	}
-	if tag>>16 != 0 || !allZero(zone[n:]) {
+	if tag < 0 || tag > tagMost {
 		return false
 	}
-	if n > 0 {
-		m.set.Zone = string(zone[:n])
+	m.set.Algorithm, m.set.Align = Algorithm(tag), Align(tag>>alignShift)
+	if tag&flagZone != 0 {
+		var ok bool
+		if m.set.Zone, ok = r.text(zoneMost); !ok || m.set.Zone == "" {
+			return false
+		}
 	}
-	if m.set.Validate() != nil {
+	if r.short || m.set.validate() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
 		return false
-	}
-	var v [7]int64
-	for i := range v {
-		v[i] = r.next()
 	}
 	m.limit = m.set
 	if s.adapt.most > 0 {
@@ -194,32 +244,45 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 	}
 	switch m.set.Algorithm {
 	case SlidingWindow:
-		m.ring = &Ring{first: uint64(v[0]), end: uint64(v[1]), total: v[2], begin: v[5]}
-		k := m.ring.end - m.ring.first
-		if v[6] != 0 || v[2] < 0 || v[0] < 0 || v[1] < v[0] || k > RunsMost || (k == 0) != (v[2] == 0) || v[4] < 0 || v[4] > v[2] ||
-			k == 0 && (v[3]|v[4]|v[5]) != 0 || k == 1 && v[4] != v[2] || k > 0 && (v[4] == 0 || v[5] > v[3]) {
-			return false
-		}
-		if k > 0 {
-			m.ring.runs = make([]run, 1, 8)
-			m.ring.runs[0] = run{v[3], v[4]} // the newest: of a ring with one place every position is it
-		}
+		return m.parseRing(r)
 	case FixedWindow:
 		m.cal = newCalendar(m.set)
-		m.win = fixed{start: v[0], end: v[1], count: v[2], wall: v[3]}
-		if v[2] < 0 || v[4]|v[5]|v[6] != 0 || v[1] < v[0] {
-			return false
-		}
-	default:
-		g := &m.gcra
-		g.limit = m.limit.bucket()
-		g.tat, g.debt = instant{v[0], v[1]}, instant{v[2], v[3]}
-		g.old = Limit{Events: v[4], Per: time.Duration(v[5]), Burst: v[6]}
-		g.since, g.last, g.any = s.since, s.last, s.any
-		if g.old.Validate() != nil || !g.tat.of(g.limit) || !g.debt.of(g.old) {
+		m.win = fixed{start: r.next(), end: r.next(), count: r.next(), wall: r.next()}
+		return m.win.count >= 0 && m.win.end >= m.win.start
+	}
+	g := &m.gcra
+	g.limit = m.limit.bucket()
+	g.tat.ns, g.tat.num = r.next(), r.next()
+	g.since, g.last, g.any = s.since, s.last, s.any
+	if tag&flagOld != 0 {
+		g.debt.ns, g.debt.num = r.next(), r.next()
+		g.old = Limit{Events: r.next(), Per: time.Duration(r.next()), Burst: r.next()}
+		if g.old.Validate() != nil || !g.debt.of(g.old) || !m.hasOld() {
 			return false
 		}
 	}
+	return g.tat.of(g.limit)
+}
+
+// parseRing reads what is known of a sliding window: how much there is in it, and its newest run.
+func (m *meter) parseRing(r *reader) bool {
+	ring := &Ring{first: uint64(r.next()), end: uint64(r.next()), total: r.next()}
+	newest := run{r.next(), r.next()}
+	ring.begin = r.next()
+	k := ring.end - ring.first
+	switch {
+	case int64(ring.first) < 0, int64(ring.end) < 0, ring.end < ring.first, k > RunsMost, ring.total < 0, (k == 0) != (ring.total == 0):
+		return false
+	case k == 0 && (newest != run{} || ring.begin != 0):
+		return false
+	case k > 0 && (newest.n <= 0 || newest.n > ring.total || ring.begin > newest.at), k == 1 && newest.n != ring.total:
+		return false
+	}
+	if k > 0 {
+		ring.runs = make([]run, 1, 8)
+		ring.runs[0] = newest // of a ring with one place every position is it
+	}
+	m.ring = ring
 	return true
 }
 

@@ -90,7 +90,10 @@ func (l Limit) Aligned(a Align, zone string) Limit {
 const zoneMost = 32
 
 // Validate returns an error if a field is negative, unknown, or does not go with the algorithm.
-func (l Limit) Validate() error {
+func (l Limit) Validate() error { return l.validate() }
+
+// validate is Validate without a copy.
+func (l *Limit) validate() error {
 	switch {
 	case l.Events < 0 || l.Per < 0 || l.Burst < 0:
 		return fmt.Errorf("limit %d per %v with burst %d: no part may be negative", l.Events, l.Per, l.Burst)
@@ -233,7 +236,7 @@ func (l Limit) most() int64 {
 }
 
 // bucket returns l as its arithmetic has it.
-func (l Limit) bucket() Limit {
+func (l *Limit) bucket() Limit {
 	b := Limit{Events: l.Events, Per: l.Per, Burst: l.Burst}
 	if l.Algorithm == TokenBucket {
 		b.Burst = l.burst()

@@ -60,7 +60,7 @@ func (s *Schedule) know() {
 func limitsMost(s *Schedule) int64 {
 	most := int64(math.MaxInt64)
 	for i := range s.count {
-		if l := s.at(i).set; l.Per > 0 && l.Events > 0 {
+		if l := &s.at(i).set; l.Per > 0 && l.Events > 0 {
 			most = min(most, l.most())
 		}
 	}
@@ -69,7 +69,7 @@ func limitsMost(s *Schedule) int64 {
 
 // plainly finds out whether the short way will do.
 func (s *Schedule) plainly() {
-	l := s.one.limit
+	l := &s.one.limit
 	s.plain = s.count == 1 && !l.Algorithm.isWindow() && l.Events > 0 && !s.paused && !s.pending && s.adapt.most == 0
 	if s.plain && l.Per > 0 {
 		s.unit = instant{}.add(s.one.gcra.limit, 1)
