@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/throttle-cli/throttle/internal/byname"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -66,31 +67,18 @@ func (o *limitOptions) limits() (w wanted, err error) {
 	if err := o.checkBurst(); err != nil {
 		return w, err
 	}
-	if o.every != "" {
-		l, err := pacer.ParseEvery(o.every)
-		if err != nil {
-			return w, err
-		}
-		w.add(l, true)
-	}
-	for i, text := range o.texts() {
-		l, unit, err := pacer.ParseLimit(text)
-		if err != nil {
-			return w, err
-		}
-		if i > 0 && unit != w.unit {
-			return w, fmt.Errorf("rate %q: some of the rates count bytes, and others do not: all count the same", text)
-		}
-		w.unit = unit
-		w.add(l, !strings.Contains(text, ","))
+	texts := o.texts()
+	rate := byname.Rate{Rates: texts, Every: o.every, Algorithm: o.algorithm, Burst: max(o.burst, 0)}
+	if w.limits, w.unit, err = rate.Limits(); err != nil {
+		return w, err
 	}
 	if len(w.limits) > 1 && slices.ContainsFunc(w.limits, pacer.Limit.IsUnlimited) {
 		return w, errors.New("--rate inf says that there is no limit: give it alone")
 	}
-	if err := o.complete(&w); err != nil {
-		return w, err
+	for i := range w.limits {
+		w.open = append(w.open, o.algorithm == "" && o.burst == noBurst && (i >= len(texts) || !strings.Contains(texts[i], ",")))
 	}
-	return w, w.limits.Validate()
+	return w, nil
 }
 
 // texts returns the rates one by one: the environment has several in one variable, with spaces between.
@@ -104,38 +92,6 @@ func (o *limitOptions) texts() (texts []string) {
 		}
 	}
 	return texts
-}
-
-func (w *wanted) add(l pacer.Limit, open bool) {
-	w.limits, w.open = append(w.limits, l), append(w.open, open)
-}
-
-// complete gives --algorithm and --burst to the rates that do not say theirs.
-func (o *limitOptions) complete(w *wanted) error {
-	if o.algorithm != "" {
-		a, err := pacer.ParseAlgorithm(o.algorithm)
-		if err != nil {
-			return fmt.Errorf("--algorithm: %w", err)
-		}
-		for i, l := range w.limits {
-			if w.open[i] && !l.IsUnlimited() {
-				w.limits[i], w.open[i] = l.With(a), false
-			}
-		}
-	}
-	if o.burst == noBurst {
-		return nil
-	}
-	taken := false
-	for i, l := range w.limits {
-		if l.Burst == 0 && isBucket(l.Algorithm) {
-			w.limits[i], w.open[i], taken = l.WithBurst(o.burst), false, true
-		}
-	}
-	if !taken {
-		return fmt.Errorf("--burst %d does not go with %v: windows have no burst, and of others each can have but one", o.burst, w.limits)
-	}
-	return nil
 }
 
 func (o *limitOptions) checkBurst() error {
@@ -168,24 +124,31 @@ func fits(l, s pacer.Limit) bool {
 
 // over returns limits that are stored with the algorithm and the burst that are given.
 func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) {
-	w := wanted{limits: append(pacer.Limits{}, stored...), open: make([]bool, len(stored))}
-	for i := range w.limits {
-		w.open[i] = true
-		if o.burst != noBurst {
-			w.limits[i].Burst = 0
+	limits := slices.Clone(stored)
+	if o.algorithm != "" {
+		a, err := pacer.ParseAlgorithm(o.algorithm)
+		if err != nil {
+			return nil, err
 		}
-		if o.algorithm != "" { // what belongs to the old one goes with it
-			l := w.limits[i]
-			w.limits[i] = pacer.Limit{Events: l.Events, Per: l.Per}
-			if a, err := pacer.ParseAlgorithm(o.algorithm); err == nil && isBucket(a) && isBucket(l.Algorithm) {
-				w.limits[i].Burst = l.Burst
+		for i, l := range limits { // what belongs to the old one goes with it
+			limits[i] = pacer.Limit{Events: l.Events, Per: l.Per, Algorithm: a}
+			if isBucket(a) && isBucket(l.Algorithm) {
+				limits[i].Burst = l.Burst
 			}
 		}
 	}
-	if err := o.complete(&w); err != nil {
-		return nil, err
+	if o.burst != noBurst {
+		taken := false
+		for i, l := range limits {
+			if isBucket(l.Algorithm) {
+				limits[i], taken = l.WithBurst(o.burst), true
+			}
+		}
+		if !taken {
+			return nil, fmt.Errorf("burst %d does not go with %v: all of a window may be granted at once", o.burst, limits)
+		}
 	}
-	return w.limits, w.limits.Validate()
+	return limits, limits.Validate()
 }
 
 // isBucket reports whether limits of an algorithm have a burst.

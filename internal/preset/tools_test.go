@@ -94,7 +94,7 @@ func TestRealCurl(t *testing.T) {
 		{"429 with a date", 429, []string{"Retry-After", in30s, "Date", time.Now().UTC().Format(http.TimeFormat)}, []string{"-q", "-sf"}, "", feedback.Throttled, 30 * time.Second, ""},
 		{"503 with Retry-After", 503, []string{"Retry-After", "1"}, []string{"-sf"}, "", feedback.Throttled, time.Second, ""},
 		{"503", 503, nil, []string{"-sf"}, "", feedback.Retry, 0, ""},
-		{"404", 404, nil, []string{"-sf"}, "", feedback.Failed, 0, "exit 22"},
+		{"404", 404, nil, []string{"-sf"}, "", feedback.Failed, 0, ""},
 		{"200", 200, []string{"Retry-After", "1"}, []string{"-sf"}, "", feedback.Succeeded, 0, ""},
 		{"their own headers", 429, []string{"Retry-After", "1"}, []string{"-sSf", "-D", os.DevNull}, "", feedback.Throttled, 0, `stderr has "The requested URL returned error: 429"`},
 	} {
