@@ -29,7 +29,7 @@ func synonyms() [][]string {
 
 // fromEnvironment sets each flag that was not given from THROTTLE_<FLAG>.
 func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (err error) {
-	if flags.Changed("version") || flags.Changed("help") {
+	if flags.Changed("version") || flags.Changed("help") || flags.Changed(helpAll) {
 		return nil
 	}
 	given := func(name string) bool { return flags.Changed(name) }
@@ -46,7 +46,7 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 		decided["key"] = true
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
-		if f.Changed || decided[f.Name] || err != nil || f.Name == "help" || f.Name == "version" {
+		if f.Changed || decided[f.Name] || err != nil || f.Name == "help" || f.Name == helpAll || f.Name == "version" {
 			return
 		}
 		name := "THROTTLE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))

@@ -56,8 +56,29 @@ func addGroups(c *cobra.Command, groups ...flagGroup) {
 	})
 }
 
-// Annotations of a flag: the name of its value, as the backquotes in its usage have it.
-const valueName = "value-name"
+// Annotations of a flag: the name of its value, as the backquotes in its usage have it; and that it is in the short help.
+const (
+	valueName = "value-name"
+	common    = "common"
+)
+
+// helpAll is the flag of commands whose help has a short form, which fits a screen.
+const helpAll = "help-all"
+
+// showFirst marks the flags that are in the short help, and adds the one for all of them.
+func showFirst(c *cobra.Command, names ...string) {
+	for _, name := range names {
+		_ = c.Flags().SetAnnotation(name, common, []string{""})
+	}
+}
+
+func addHelpAll(f *pflag.FlagSet) { f.Bool(helpAll, false, "print this with all flags") }
+
+// wantsAll reports whether the help is to have all flags.
+func wantsAll(c *cobra.Command) bool {
+	f := c.Flags().Lookup(helpAll)
+	return f == nil || f.Value.String() == "true"
+}
 
 // nameValue takes the name of a flag's value out of its usage, which completions show as it is.
 func nameValue(f *pflag.Flag) {
@@ -97,13 +118,18 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 	if len(names) > 0 {
 		fmt.Fprintf(&b, "Commands: %s (%s COMMAND --help)\n", strings.Join(names, ", "), c.CommandPath())
 	}
+	all := wantsAll(c)
 	for _, g := range groups {
-		fmt.Fprintf(&b, "%s:\n", g.title)
+		title := g.title + ":\n"
 		g.flags.VisitAll(func(f *pflag.Flag) {
-			if !f.Hidden {
-				b.WriteString(flagLine(f))
+			if !f.Hidden && (all || f.Annotations[common] != nil) {
+				b.WriteString(title + flagLine(f))
+				title = ""
 			}
 		})
+	}
+	if !all {
+		fmt.Fprintf(&b, "These are the most common flags: %s --%s has all of them.\n", c.CommandPath(), helpAll)
 	}
 	switch {
 	case len(groups) == 0:

@@ -31,7 +31,7 @@ type historyOptions struct {
 func (o *historyOptions) addFlags(f *pflag.FlagSet) {
 	f.Var((*name)(&o.journal), "journal", "write down each attempt in `FILE`, as JSON Lines")
 	f.Var((*name)(&o.joblog), "joblog", "write down each job in `FILE`, as GNU parallel does")
-	f.BoolVar(&o.resume, "resume", false, "skip what they say is done, whatever its place")
+	f.BoolVar(&o.resume, "resume", false, "skip what the journal or joblog says is done")
 	f.BoolVar(&o.resumeFailed, "resume-failed", false, "the same, but run again what failed")
 	o.inFlight = journal.Rerun.String()
 	f.Var(&choice{&o.inFlight, []string{journal.Rerun.String(), journal.Skip.String()}}, "in-flight", "`WHAT` to do with jobs that ran at a crash: rerun, skip")

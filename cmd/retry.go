@@ -36,7 +36,7 @@ func (o *retryOptions) addFlags(f *pflag.FlagSet) {
 	f.Var(newDuration(&o.backoff, time.Second), "backoff", "wait up to `DURATION` before, then twice that, ...")
 	f.Var(newDuration(&o.maxBackoff, time.Minute), "max-backoff", "but no longer than `DURATION`")
 	f.StringArrayVar(&o.throttledOn, "throttled-on", nil, "if `WHAT`, the remote throttles: the key waits")
-	f.StringVar(&o.preset, "preset", "", "both for `TOOL`: aws, curl, gh... (throttle presets)")
+	f.StringVar(&o.preset, "preset", "", "what to run again, and when to slow down, for `TOOL`: aws, gh")
 	f.IntVar(&o.maxThrottled, "max-throttled", 20, "run what was throttled again, up to `N` times")
 	f.Var(newDuration(&o.maxCooldown, time.Hour), "max-cooldown", "wait for the remote no longer than `DURATION`")
 	f.BoolVar(&o.adaptive, "adaptive", false, "cut the rate when throttled; it recovers by itself")

@@ -126,6 +126,9 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		SuggestionsMinimumDistance: 2,
 		Args:                       commandAfterDash,
 		RunE: func(c *cobra.Command, command []string) error {
+			if wantsAll(c) {
+				return c.Help()
+			}
 			if o.version {
 				_, err := fmt.Fprintf(std.out, "throttle %s\n", version)
 				return err
@@ -170,8 +173,13 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		newGroup("Other", std.log.addFlags, func(f *pflag.FlagSet) {
 			f.BoolVar(&o.version, "version", false, "print the version")
 			f.BoolP("help", "h", false, "print this")
+			addHelpAll(f)
 		}),
 	)
+	showFirst(root, "rate", "every", "burst", "key", "limit",
+		"arg-file", "null", "colsep", "shell", "jobs", "dry-run",
+		"attempts", "preset", "adaptive", "timeout", "journal", "resume", "leftover",
+		"keep-order", "tag", "version", "help", helpAll)
 	return root
 }
 

@@ -36,6 +36,9 @@ quoted as in a shell; blank lines and comments are skipped. What only a shell
 can do, such as | > ; & $VAR, is an error without --shell.`,
 		Example: runExample,
 		RunE: func(c *cobra.Command, files []string) error {
+			if wantsAll(c) {
+				return c.Help()
+			}
 			if err := o.pace.apply(c.Flags(), std); err != nil {
 				return err
 			}
@@ -50,8 +53,10 @@ can do, such as | > ; & $VAR, is an error without --shell.`,
 		newGroup("Attempts", o.job.addRetryFlags),
 		newGroup("Record", o.job.addHistoryFlags),
 		newGroup("Output", o.job.addOutputFlags),
-		newGroup("Messages", o.job.progress.addFlags, std.log.addFlags),
+		newGroup("Messages", o.job.progress.addFlags, std.log.addFlags, addHelpAll),
 	)
+	showFirst(c, "rate", "every", "burst", "key", "limit", "shell", "jobs", "dry-run",
+		"attempts", "preset", "adaptive", "timeout", "journal", "resume", "leftover", "keep-order", "tag", helpAll)
 	return c
 }
 

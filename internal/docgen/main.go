@@ -189,6 +189,11 @@ func manPage(c *cobra.Command, date time.Time, version, codes string) (string, e
 func optionGroups(c *cobra.Command) (string, error) {
 	var help, b bytes.Buffer
 	c.SetOut(&help)
+	if all := c.Flags().Lookup("help-all"); all != nil {
+		if err := all.Value.Set("true"); err != nil {
+			return "", err
+		}
+	}
 	if err := c.Help(); err != nil {
 		return "", err
 	}
