@@ -57,9 +57,27 @@ func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
 	o.given = flags
 	if f := flags.Lookup("replace"); f != nil && (isTemplate(o.config.limit, f) || isTemplate(o.config.account, f)) {
-		return nil // each line says which it is
+		if isTemplate(o.config.limit, f) {
+			return nil // each line says which it is
+		}
+		return o.applyJobs(flags, std)
 	}
 	return applyLimit(flags, &o.config, std.log)
+}
+
+// applyJobs does so for what the limit says of jobs, where each line says what its account is: the rest is that of the account.
+func (o *paceOptions) applyJobs(flags *pflag.FlagSet, std streams) error {
+	jobs := pflag.NewFlagSet("", pflag.ContinueOnError)
+	for _, name := range []string{"preset", "adaptive", "attempts", "max-cooldown"} {
+		if f := flags.Lookup(name); f != nil {
+			jobs.AddFlag(f)
+		}
+	}
+	err := applyLimit(jobs, &configOptions{limit: o.config.limit, file: o.config.file}, std.log)
+	if blocked := (*blockedError)(nil); errors.As(err, &blocked) { // an account of it may not be
+		return nil
+	}
+	return err
 }
 
 func isTemplate(text string, replace *pflag.Flag) bool {
