@@ -1,20 +1,26 @@
-// Command algorithms draws when the grants of each algorithm come, from the arithmetic that grants go by:
+// Command algorithms draws when the grants of each algorithm come, from runs of throttle that take some three minutes:
 //
 //	go run ./bench/algorithms > docs/algorithms.svg
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
+	"sync"
 	"time"
-
-	"github.com/throttle-cli/throttle/pacer"
 )
 
 func main() {
-	if err := draw(os.Stdout); err != nil {
+	runs, err := runAll(rows())
+	if err == nil {
+		err = draw(os.Stdout, rows(), runs)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "algorithms:", err)
 		os.Exit(1)
 	}
@@ -34,21 +40,73 @@ func rows() []string {
 	}
 }
 
-// run returns when the grants come.
-func run(limits pacer.Limits) (at []time.Duration) {
-	s := pacer.NewSchedule(limits...)
-	s.SetWall(int64(20 * time.Second)) // it begins at 20 seconds past a whole minute
-	last := int64(0)
-	for i := range asked + more {
-		t := int64(0)
-		if i >= asked {
-			t = int64(then) + int64(i-asked)*int64(2*time.Second)
-		}
-		s.Take(max(t, last), 1)
-		last, _ = s.Last()
-		at = append(at, time.Duration(last))
+// phase is how long after a whole minute the runs begin.
+const phase = 20 * time.Second
+
+// runAll runs throttle with the rates of each row, all at the same time, and returns when the lines came.
+func runAll(names []string) ([][]time.Duration, error) {
+	dir, err := os.MkdirTemp("", "throttle-algorithms-")
+	if err != nil {
+		return nil, err
 	}
-	return at
+	defer os.RemoveAll(dir) //nolint:errcheck // the system will
+	program := filepath.Join(dir, "throttle")
+	build := exec.Command("go", "build", "-o", program, ".")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	time.Sleep(time.Until(now.Truncate(time.Minute).Add(time.Minute + phase)))
+	runs, errs := make([][]time.Duration, len(names)), make([]error, len(names))
+	var all sync.WaitGroup
+	for i, name := range names {
+		all.Go(func() { runs[i], errs[i] = run(program, name) })
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return runs, nil
+}
+
+// run returns when the lines came that were written to throttle.
+func run(program, name string) (at []time.Duration, err error) {
+	var args []string
+	for rate := range strings.SplitSeq(name, " and ") {
+		args = append(args, "--rate", rate)
+	}
+	c := exec.Command(program, args...)
+	c.Stderr = os.Stderr
+	in, err := c.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	if err := c.Start(); err != nil {
+		return nil, err
+	}
+	go func() {
+		_, _ = io.WriteString(in, strings.Repeat("line\n", asked)) // one that is not there does not come
+		for i := range more {
+			time.Sleep(time.Until(start.Add(then + time.Duration(i)*2*time.Second)))
+			_, _ = io.WriteString(in, "line\n")
+		}
+		_ = in.Close()
+	}()
+	stop := time.AfterFunc(length, func() { _ = c.Process.Kill() })
+	defer stop.Stop()
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		at = append(at, time.Since(start))
+	}
+	_ = c.Wait() // it was killed, or all has come
+	return at, nil
 }
 
 // Where the picture has what, in its units.
@@ -60,11 +118,23 @@ const (
 
 func x(t time.Duration) float64 { return left + (right-left)*t.Seconds()/length.Seconds() }
 
+// together is how near to each other lines are drawn as one pile.
+const together = 100 * time.Millisecond
+
+// describe has a run as text, in seconds.
+func describe(name string, at []time.Duration) string {
+	var b strings.Builder
+	b.WriteString(name + ":")
+	for _, t := range at {
+		fmt.Fprintf(&b, " %.3f", t.Seconds())
+	}
+	return b.String()
+}
+
 // draw writes the picture, as SVG.
-func draw(w io.Writer) error {
+func draw(w io.Writer, names []string, runs [][]time.Duration) error {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	names := rows()
 	height := top + row*len(names) + 30
 	line(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="12" fill="#333">`, width, height)
 	line(`<title>When grants come under each algorithm</title>`)
@@ -79,26 +149,15 @@ func draw(w io.Writer) error {
 		}
 	}
 	for i, name := range names {
-		var limits pacer.Limits
-		for _, s := range strings.Split(name, " and ") {
-			l, _, err := pacer.ParseLimit(s)
-			if err != nil {
-				return err
-			}
-			limits = append(limits, l)
-		}
 		y := top + row*i
 		line(`<text x="%d" y="%d">%s</text>`, left, y+4, name)
 		line(`<path d="M%d %dH%d" stroke="#bbb"/>`, left, y+30, right)
+		line(`<desc>%s</desc>`, describe(name, runs[i]))
 		stack, before := 0, time.Duration(-1)
-		for _, at := range run(limits) {
-			if at > length {
-				break
+		for _, at := range runs[i] {
+			if stack++; at-before > together {
+				stack, before = 0, at
 			}
-			if stack++; at != before {
-				stack = 0
-			}
-			before = at
 			line(`<rect x="%.1f" y="%.1f" width="3" height="2.2" fill="#1565c0"/>`, x(at)-1.5, float64(y)+27.5-2.6*float64(stack))
 		}
 	}
