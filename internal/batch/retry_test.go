@@ -426,3 +426,25 @@ func TestABatchThatEndsDoesNotWaitForInput(t *testing.T) {
 		}
 	})
 }
+
+func TestTheLastLineIsWhatIsSeenOfIt(t *testing.T) {
+	for stderr, want := range map[string]string{
+		"":                       "",
+		"a\nb\n\n":               "b",
+		"no end":                 "no end",
+		"crlf\r\n":               "crlf",
+		" 10%\r 50%\rcurl: no\n": "curl: no",
+	} {
+		r := batch.Retry{Attempts: 2}
+		c := job.Command{Stdout: io.Discard, Stderr: io.Discard}
+		w, err := r.Watch(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c.Stderr, stderr)
+		if got := w.LastLine(); got != want {
+			t.Errorf("%q: %q, want %q", stderr, got, want)
+		}
+		w.Close()
+	}
+}
