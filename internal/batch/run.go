@@ -128,8 +128,9 @@ func (r *run) next(slot int, held bool) error {
 		a, err = r.attempt(h, slot)
 	}
 	if err != nil {
+		silence([]*item{it})
 		r.mu.Lock()
-		r.undone = append(r.undone, undone{it.order, it.task, nil})
+		r.leave(it)
 		r.mu.Unlock()
 		return err
 	}
@@ -201,6 +202,9 @@ func (r *run) wait() {
 	all := make(chan struct{})
 	go func() {
 		r.workers.Wait()
+		if r.lanes != nil {
+			silence(r.lanes.rest())
+		}
 		r.queue.release()
 		close(all)
 	}()
