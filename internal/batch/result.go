@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/job"
@@ -102,8 +103,10 @@ func (r *run) conclude() Result {
 		r.leave(it)
 	}
 	r.prune()
-	for order, h := range r.held {
-		r.alive[order] = h.task // its output did not come
+	if !errors.Is(r.Output.Broken(), syscall.EPIPE) { // who has closed its end wants none
+		for order, h := range r.held {
+			r.alive[order] = h.task // its output did not come
+		}
 	}
 	for order, task := range r.alive {
 		r.undone = append(r.undone, undone{order, task, &r.result.Lost})
