@@ -92,9 +92,6 @@ func newChangeCommand(c *cobra.Command, std streams, change func(ctx context.Con
 			return err
 		}
 		ctx := c.Context()
-		if ctx == nil {
-			ctx = context.Background()
-		}
 		if err := change(ctx, file, e, args); err != nil {
 			return err
 		}

@@ -182,7 +182,7 @@ func (p *pace) react(f pacer.Feedback, log *logger) {
 		}
 		then := ""
 		if f.Adaptive && !c.Rate.IsUnlimited() {
-			then = ", then " + perUnit(c.Rate)
+			then = ", then " + rateOf(c.Rate)
 		}
 		name, with := called(a)
 		log.warn(fmt.Sprintf("throttled by the remote: %s: %s: no starts%s for %v%s", name, a.Verdict.Why, whose, round(c.Length), then),
@@ -193,21 +193,12 @@ func (p *pace) react(f pacer.Feedback, log *logger) {
 // unlimited reports whether there is nothing to wait for, and never will be.
 func (p *pace) unlimited() bool { return !p.shared && p.limit().IsUnlimited() }
 
-// perUnit returns a rate as a number that is 1 or above, if there is a unit for that: 28/s, 1.4/m.
-func perUnit(l pacer.Limit) string {
+// rateOf returns the rate of a limit as people read it: 28/s, 1.4/m, inf.
+func rateOf(l pacer.Limit) string {
 	if l.IsUnlimited() {
 		return "inf"
 	}
-	n := float64(l.Rate())
-	for _, unit := range []struct {
-		name    string
-		seconds float64
-	}{{"s", 1}, {"m", 60}, {"h", 3600}} {
-		if n*unit.seconds >= 1 {
-			return tally.Number(n*unit.seconds) + "/" + unit.name
-		}
-	}
-	return tally.Number(n*86400) + "/d"
+	return tally.Rate(float64(l.Rate()))
 }
 
 // with returns an environment with more of it, as NAME=value, in the place of what there is under the name.

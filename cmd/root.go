@@ -31,7 +31,7 @@ func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writ
 	version = versionOf(version)
 	root := newRootCommand(version, streams{stdin, stdout, stderr, log, version}, needed(args))
 	root.SetArgs(append([]string{}, args...)) // never nil: cobra would read os.Args
-	err := root.Execute()
+	err := root.ExecuteContext(context.Background())
 	var code exitCode
 	switch {
 	case err == nil:

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -84,10 +85,11 @@ func (s *session) run(ctx context.Context) error {
 		Reason: reason, OK: int(snapshot.Done), Failed: int(snapshot.Failed), Skipped: s.history.skipped, Left: len(res.Left),
 		Attempts: int(snapshot.Attempts), Throttled: int(snapshot.Throttled),
 	})
-	if err != nil && end == nil {
-		return err
+	if err != nil && end != nil {
+		s.std.log.fail(err.Error())
+		return exitCode(codeFailed)
 	}
-	return end
+	return cmp.Or(err, end)
 }
 
 // say says how it stands.

@@ -166,9 +166,6 @@ func (o *paceOptions) change(ctx context.Context, opts lockfile.Options, std str
 		return err
 	}
 	defer f.Close() //nolint:errcheck // what was to be written is
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	ctx, stop := context.WithTimeoutCause(ctx, lockTime, fmt.Errorf("%s: its lock was not free for %v: is a process stopped that holds it?", o.name(), lockTime))
 	defer stop()
 	return o.explain(do(ctx, f))

@@ -27,9 +27,6 @@ const one = 200 * time.Millisecond
 // catch catches SIGINT, SIGTERM, SIGHUP and SIGQUIT, except those that we were started to ignore. After another one, the
 // next ends the process.
 func catch(ctx context.Context) interrupts {
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	var wanted []os.Signal
 	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {

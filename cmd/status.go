@@ -229,7 +229,7 @@ func limitOf(s keyStatus) string {
 		limit = "bytes " + limit
 	}
 	if !s.Effective.Equal(s.Limit) {
-		limit += ", now " + perUnit(s.Effective)
+		limit += ", now " + rateOf(s.Effective)
 	}
 	return limit
 }

@@ -40,9 +40,6 @@ func (o *execOptions) supervise(ctx context.Context, path string, command []stri
 	}
 	s := &supervisor{execOptions: o, react: react, path: path, command: react.command(command), run: job.Exec(term, nil), signals: newRelay(), std: std}
 	defer s.signals.stop()
-	if ctx == nil {
-		ctx = context.Background()
-	}
 	err = s.attempts(ctx, f)
 	_ = f.Close() // what it holds is given back by our end too
 	return err

@@ -66,7 +66,7 @@ func (w *witness) say(a *batch.Attempt, e tally.Ending) {
 	case e.Verdict == tally.Again && !e.Throttled:
 		last := ""
 		if a.Last != "" {
-			last = fmt.Sprintf(" (%.120s)", a.Last)
+			last = fmt.Sprintf(" (%.120q)", a.Last) // it may have anything in it
 		}
 		w.log.note(fmt.Sprintf("%s: attempt %d: %s%s; again in %v", name, a.N, why, last, round(a.In)), append(with, "again_in", a.In.Seconds())...)
 	case e.Verdict == tally.Failed:

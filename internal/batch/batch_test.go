@@ -351,3 +351,39 @@ func writing(w *world, sink *output.Sink, jobs int) batch.Options {
 	}
 	return o
 }
+
+// What other jobs held up, and could not be written then, is not done. If nobody wants it, it is.
+func TestOutputThatIsHeldUpAndCanNotBeWrittenIsLeft(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		left string
+	}{{syscall.ENOSPC, "1 2 3 "}, {syscall.EPIPE, ""}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := &world{start: time.Now()}
+			o := options(w, pacer.New(pacer.Unlimited()), 3, tasks(3, func(i int) []string {
+				if i == 1 {
+					return []string{"1000", "0"}
+				}
+				return []string{"1", "0"}
+			}))
+			o.Run = func(ctx context.Context, cmd job.Command) job.Outcome {
+				out := w.run(ctx, cmd)
+				_, _ = io.WriteString(cmd.Stdout, "x\n")
+				return out
+			}
+			o.Output = output.New(failing{c.err}, io.Discard, output.Group, true)
+			res := batch.Run(t.Context(), o)
+			var left string
+			for _, task := range res.Left {
+				left += task.Name + " "
+			}
+			if !errors.Is(res.Err, c.err) || left != c.left {
+				t.Errorf("%v: %v, left %q, want %q", c.err, res.Err, left, c.left)
+			}
+		})
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Write([]byte) (int, error) { return 0, f.err }

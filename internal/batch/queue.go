@@ -184,9 +184,7 @@ func (q *queue) done() {
 func (q *queue) release() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, it := range q.beside {
-		_ = it.out.End() // it has none that could fail; another's failure is found at its own
-	}
+	silence(q.beside)
 }
 
 // rest returns those that still wait beside the queue, and what the source was asked for when its context ended.

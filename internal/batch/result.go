@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/job"
@@ -84,8 +85,8 @@ const lostAfter = time.Second
 
 // conclude says what is left, in the order of the source.
 func (r *run) conclude() Result {
-	r.stop(nil) // the source may have been asked for a task that nobody waits for any more
-	var beside, asked []*item
+	r.stop(nil)               // the source may have been asked for a task that nobody waits for any more
+	var beside, asked []*item // nobody is to start them
 	select {
 	case <-r.turn:
 		if r.lanes != nil {
@@ -98,15 +99,14 @@ func (r *run) conclude() Result {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, it := range beside {
-		r.undone = append(r.undone, undone{it.order, it.task, &r.result.Beside})
-	}
-	for _, it := range asked {
-		r.undone = append(r.undone, undone{it.order, it.task, nil})
+	for _, it := range append(beside, asked...) {
+		r.leave(it)
 	}
 	r.prune()
-	for order, h := range r.held {
-		r.alive[order] = h.task // its output did not come
+	if !errors.Is(r.Output.Broken(), syscall.EPIPE) { // who has closed its end wants none
+		for order, h := range r.held {
+			r.alive[order] = h.task // its output did not come
+		}
 	}
 	for order, task := range r.alive {
 		r.undone = append(r.undone, undone{order, task, &r.result.Lost})
@@ -121,4 +121,22 @@ func (r *run) conclude() Result {
 	// An interrupt counts also when it came after the last start.
 	r.fail(cmp.Or(context.Cause(r.ctx), r.why))
 	return r.result
+}
+
+// leave takes down an item that nobody is to start any more.
+func (r *run) leave(it *item) {
+	u := undone{it.order, it.task, nil}
+	if it.runs() > 0 {
+		u.list = &r.result.Beside
+	}
+	r.undone = append(r.undone, u)
+}
+
+// silence says that items that were run before write no more: the output of others may wait for it.
+func silence(items []*item) {
+	for _, it := range items {
+		if it.out != nil {
+			_ = it.out.End() // it has none that could fail; another's failure is found at its own
+		}
+	}
 }

@@ -68,13 +68,14 @@ func (w *Watch) Close() {
 	}
 }
 
-// LastLine returns the last line of stderr that is not blank.
+// LastLine returns the last line of stderr that is not blank. What a carriage return goes back before, such as a meter, is
+// no part of it.
 func (w *Watch) LastLine() string {
 	if w == nil {
 		return ""
 	}
 	text := bytes.TrimSpace(w.stderr.Bytes())
-	return string(text[bytes.LastIndexByte(text, '\n')+1:])
+	return string(bytes.TrimSpace(text[bytes.LastIndexAny(text, "\r\n")+1:]))
 }
 
 // Judge says what an attempt means.

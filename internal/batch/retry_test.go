@@ -428,3 +428,62 @@ func TestABatchThatEndsDoesNotWaitForInput(t *testing.T) {
 		}
 	})
 }
+
+func TestTheLastLineIsWhatIsSeenOfIt(t *testing.T) {
+	for stderr, want := range map[string]string{
+		"":                       "",
+		"a\nb\n\n":               "b",
+		"no end":                 "no end",
+		"crlf\r\n":               "crlf",
+		" 10%\r 50%\rcurl: no\n": "curl: no",
+	} {
+		r := batch.Retry{Attempts: 2}
+		c := job.Command{Stdout: io.Discard, Stderr: io.Discard}
+		w, err := r.Watch(&c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(c.Stderr, stderr)
+		if got := w.LastLine(); got != want {
+			t.Errorf("%q: %q, want %q", stderr, got, want)
+		}
+		w.Close()
+	}
+}
+
+// An item that waits for the grant of another attempt is one of those that had failed, and no longer holds up the output of
+// others, which are done.
+func TestOneThatWaitsForAGrantHoldsNoOutputAtTheEnd(t *testing.T) {
+	for _, keys := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{codes: map[string][]int{"1": {1}}}
+			var out strings.Builder
+			o := scripted(s, pacer.New(pacer.Every(ms)), 2, 5)
+			o.Output = output.New(&out, io.Discard, output.Group, true)
+			o.Retry = batch.Retry{Attempts: 2, Backoff: feedback.Backoff{Base: time.Second, Most: time.Second}}
+			see := &observer{ends: make(map[string][]batch.Attempt)}
+			o.Observer = see
+			wait, grants, broken := o.Wait, 0, errors.New("the state is broken")
+			o.Wait = func(ctx context.Context) (batch.Grant, error) {
+				if grants++; grants == 6 { // that of the second attempt
+					time.Sleep(time.Second)
+					return nil, broken
+				}
+				return wait(ctx)
+			}
+			if keys {
+				o.Keys = &batch.Keys{
+					Of:   func(batch.Task) string { return "" },
+					Wait: func(ctx context.Context, _ string) (batch.Grant, error) { return o.Wait(ctx) }, Ahead: 10,
+				}
+			}
+			res := batch.Run(t.Context(), o)
+			if !errors.Is(res.Err, broken) || len(res.Left) != 1 || len(res.Beside) != 1 || res.Beside[0].Name != "1" {
+				t.Errorf("with keys %v: %v, left %v, beside %v", keys, res.Err, res.Left, res.Beside)
+			}
+			if got := out.String(); got != "2 try 1\n3 try 1\n4 try 1\n5 try 1\n" {
+				t.Errorf("with keys %v: %q", keys, got)
+			}
+		})
+	}
+}

@@ -135,8 +135,9 @@ func (r *run) next(slot int, held bool) error {
 	}
 	if err != nil {
 		unused(grant)
+		silence([]*item{it})
 		r.mu.Lock()
-		r.undone = append(r.undone, undone{it.order, it.task, nil})
+		r.leave(it)
 		r.mu.Unlock()
 		return err
 	}
@@ -223,6 +224,9 @@ func (r *run) wait() {
 	all := make(chan struct{})
 	go func() {
 		r.workers.Wait()
+		if r.lanes != nil {
+			silence(r.lanes.Rest())
+		}
 		r.queue.release()
 		close(all)
 	}()

@@ -99,8 +99,8 @@ func (j *Job) writer(i int) io.Writer {
 	return &j.streams[i]
 }
 
-// Written reports whether all output of the job has been written, or could not be, after its End. It has not been while
-// jobs before it hold it up.
+// Written reports whether all output of the job has been written, after its End. It has not been while jobs before it hold
+// it up, and never will be if that failed.
 func (j *Job) Written() bool { return j.sink.mode == Ungroup || j.written.Load() }
 
 // Sizes returns how many bytes the job has written to stdout and stderr, once it does not write any more. What it has
@@ -133,18 +133,20 @@ func (j *Job) End() error {
 	defer s.mu.Unlock()
 	j.ended = true
 	if !s.keep {
-		defer j.written.Store(true)
-		return j.flush()
+		err := j.flush()
+		j.written.Store(err == nil)
+		return err
 	}
 	if s.first() != j {
 		return j.hold()
 	}
 	var err error
 	for f := j; f != nil && f.ended; f = s.next() {
-		if e := f.flush(); err == nil {
+		e := f.flush()
+		f.written.Store(e == nil)
+		if err == nil {
 			err = e
 		}
-		f.written.Store(true)
 	}
 	if f := s.first(); f != nil && s.mode == LineBuffer { // what it has by now; from here on it writes itself
 		if e := f.flush(); err == nil {

@@ -137,6 +137,19 @@ func Number(x float64) string {
 	return s
 }
 
+// Rate returns so many in a second as a number that is 1 or above, if there is a unit for that: 28/s, 1.4/m.
+func Rate(perSecond float64) string {
+	for _, unit := range []struct {
+		name    string
+		seconds float64
+	}{{"s", 1}, {"m", 60}, {"h", 3600}} {
+		if perSecond*unit.seconds >= 1 {
+			return Number(perSecond*unit.seconds) + "/" + unit.name
+		}
+	}
+	return Number(perSecond*86400) + "/d"
+}
+
 // MarshalJSON returns the snapshot as one JSON object. Times are in seconds; an unknown total is null.
 func (s Snapshot) MarshalJSON() ([]byte, error) {
 	var total *int64

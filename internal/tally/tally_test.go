@@ -224,6 +224,14 @@ func TestNumber(t *testing.T) {
 	}
 }
 
+func TestRate(t *testing.T) {
+	for x, want := range map[float64]string{28: "28/s", 1: "1/s", 1.4 / 60: "1.4/m", 5.0 / 3600: "5/h", 1.5 / 86400: "1.5/d", 0: "0/d"} {
+		if got := tally.Rate(x); got != want {
+			t.Errorf("%v: got %s, want %s", x, got, want)
+		}
+	}
+}
+
 func TestManyAtOnce(t *testing.T) {
 	all := tally.New()
 	var wg sync.WaitGroup
