@@ -16,6 +16,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/job"
+	"github.com/throttle-cli/throttle/internal/output"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -213,5 +214,33 @@ func TestATaskWithAKeyIsLeftOnce(t *testing.T) {
 		if res := batch.Run(t.Context(), o); len(res.Left) != 1 {
 			t.Fatalf("left are %d tasks of 1: %+v", len(res.Left), res)
 		}
+	}
+}
+
+// With keys, jobs start in another order than that of the input; what they write is in the order of the input nevertheless. At
+// an early end those that have not started hold up nobody.
+func TestOutputWithKeysIsInTheOrderOfTheInput(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &script{}
+			var out strings.Builder
+			o := scripted(s, nil, 10, 12)
+			o.Output = output.New(&out, io.Discard, output.Group, true)
+			keyed(&o, 100, func(key string) pacer.Limit {
+				return map[string]pacer.Limit{"0": pacer.Every(time.Second), "1": pacer.Every(ms)}[key]
+			},
+				func(n int) string { return strconv.Itoa(n % 2) })
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			want := "1 try 1\n2 try 1\n3 try 1\n4 try 1\n5 try 1\n6 try 1\n7 try 1\n8 try 1\n9 try 1\n10 try 1\n11 try 1\n12 try 1\n"
+			if early {
+				time.AfterFunc(1500*ms, func() { cancel(&job.Interrupt{Signal: syscall.SIGTERM}) })
+				want = "1 try 1\n2 try 1\n3 try 1\n4 try 1\n5 try 1\n7 try 1\n9 try 1\n11 try 1\n"
+			}
+			batch.Run(ctx, o)
+			if out.String() != want {
+				t.Errorf("early %v: %q", early, out.String())
+			}
+		})
 	}
 }

@@ -464,18 +464,15 @@ func TestOneThatWaitsForAGrantHoldsNoOutputAtTheEnd(t *testing.T) {
 			see := &observer{ends: make(map[string][]batch.Attempt)}
 			o.Observer = see
 			wait, grants, broken := o.Wait, 0, errors.New("the state is broken")
-			o.Wait = func(ctx context.Context) (batch.Grant, error) {
+			o.Wait = func(ctx context.Context, task batch.Task) (batch.Grant, error) {
 				if grants++; grants == 6 { // that of the second attempt
 					time.Sleep(time.Second)
 					return nil, broken
 				}
-				return wait(ctx)
+				return wait(ctx, task)
 			}
 			if keys {
-				o.Keys = &batch.Keys{
-					Of:   func(batch.Task) string { return "" },
-					Wait: func(ctx context.Context, _ string) (batch.Grant, error) { return o.Wait(ctx) }, Ahead: 10,
-				}
+				o.Keys = &batch.Keys{Of: func(batch.Task) string { return "" }, Ahead: 10}
 			}
 			res := batch.Run(t.Context(), o)
 			if !errors.Is(res.Err, broken) || len(res.Left) != 1 || len(res.Beside) != 1 || res.Beside[0].Name != "1" {

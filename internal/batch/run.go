@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) Result {
 	defer r.stop(nil)
 	if o.Keys != nil {
 		r.lanes = lanes.New(r.start, lanes.Options[*item, Grant]{
-			Take:  r.queue.take,
+			Take:  r.takeInOrder,
 			Key:   func(it *item) string { return o.Keys.Of(it.task) },
 			Wait:  r.grant,
 			Pass:  r.skip,
@@ -147,6 +147,19 @@ func (r *run) next(slot int, held bool) error {
 
 // heldFor is how much later than it could a start has to be to count as held.
 const heldFor = time.Millisecond
+
+// takeInOrder takes an item of which nobody knows when it will be started. The place of its output is behind that of the one before.
+func (r *run) takeInOrder(ctx context.Context) (*item, error) {
+	it, err := r.queue.take(ctx)
+	if err == nil && it.out == nil {
+		tag := ""
+		if r.Tagged {
+			tag = it.task.Command(1, 1).Tag + "\t"
+		}
+		it.out = r.Output.Job(tag)
+	}
+	return it, err
+}
 
 // take returns the next item with its grant. With an error there may be an item too: one that has none.
 func (r *run) take(held bool) (h lanes.Granted[*item, Grant], err error) {
