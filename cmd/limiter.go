@@ -32,7 +32,8 @@ type reservation interface {
 
 // A limitState is how a limit stands.
 type limitState struct {
-	set, effective pacer.Limit
+	set, effective pacer.Limit // of several that with the lowest rate
+	usage          []pacer.Usage
 	cooldown       time.Time // until when there are no grants; zero for none
 	paused         bool
 }
@@ -48,7 +49,7 @@ func (l ownLimiter) reserve(_ context.Context, n int) (reservation, error) {
 func (l ownLimiter) limit() pacer.Limit { return l.Limit() }
 
 func (l ownLimiter) now() limitState {
-	return limitState{set: l.Limit(), effective: l.Effective(), cooldown: l.Cooldown(), paused: l.Paused()}
+	return limitState{set: l.Limit(), effective: l.Effective(), usage: l.Usage(), cooldown: l.Cooldown(), paused: l.Paused()}
 }
 
 func (ownLimiter) close() {}
@@ -83,7 +84,7 @@ func (l sharedLimiter) now() limitState {
 	if err != nil { // the next grant says so
 		return limitState{set: l.Limit(), effective: l.Limit()}
 	}
-	return limitState{set: s.Limit, effective: s.Effective, cooldown: s.Cooldown, paused: s.Paused}
+	return limitState{set: s.Limit, effective: s.Effective, usage: s.Usage, cooldown: s.Cooldown, paused: s.Paused}
 }
 
 func (l sharedLimiter) close() { _ = l.Close() } // what it holds is given back by our end too

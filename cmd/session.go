@@ -19,6 +19,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/record"
 	"github.com/throttle-cli/throttle/internal/shellline"
 	"github.com/throttle-cli/throttle/internal/tally"
+	"github.com/throttle-cli/throttle/pacer"
 )
 
 // A session is a batch that is under way, with all that is open for it.
@@ -103,9 +104,18 @@ func (s *session) state() progress.State {
 		next = *slot
 	}
 	return progress.State{
-		Snapshot: s.tally.Snapshot(), Wanted: limit.set, Effective: limit.effective, Next: next, Cooldown: limit.cooldown,
+		Snapshot: s.tally.Snapshot(), Wanted: grants(limit.set, s.pace.cost), Effective: grants(limit.effective, s.pace.cost),
+		Usage: limit.usage, Cost: s.pace.cost, Next: next, Cooldown: limit.cooldown,
 		Paused: limit.paused || s.pauser.paused() != nil, Jobs: s.jobs,
 	}
+}
+
+// grants returns what a limit allows of grants that cost so much.
+func grants(l pacer.Limit, cost int) pacer.Limit {
+	if l.Per < math.MaxInt64/time.Duration(cost) {
+		l.Per *= time.Duration(cost)
+	}
+	return l
 }
 
 // next returns the next task that is to be run.

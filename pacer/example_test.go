@@ -136,3 +136,63 @@ func ExampleParseRate() {
 	// 1048576/s 953ns true
 	// error: rate "50" has no unit of time: a rate is N/UNIT such as 10/s, 100/m, 5000/h, 0.5/s or 2/10s, in bytes 500KB/s or 1MiB/s, or inf
 }
+
+// Several limits hold at once: a grant counts for all of them, or for none.
+func ExampleNewAll() {
+	p := pacer.NewAll(pacer.Limits{
+		pacer.Per(15, time.Minute).With(pacer.SlidingWindow),
+		pacer.Per(100, time.Hour).With(pacer.SlidingWindow),
+	})
+	for range 15 {
+		p.Try()
+	}
+	granted, wait := p.Try()
+	fmt.Println(granted, wait.Round(time.Second))
+	for _, u := range p.Usage() {
+		fmt.Printf("%v: %d of %d left\n", u.Limit, u.Remaining, u.Quota)
+	}
+	// Output:
+	// false 1m0s
+	// 15/m,algorithm=sliding-window: 0 of 15 left
+	// 100/h,algorithm=sliding-window: 85 of 100 left
+}
+
+// Do waits for a grant and calls a function.
+func ExamplePacer_Do() {
+	p := pacer.New(pacer.Per(20, time.Second))
+	err := p.Do(context.Background(), func(context.Context) error {
+		fmt.Println("called")
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// called
+	// <nil>
+}
+
+// A registry has a pacer for each service; names do not hold each other up.
+func ExampleRegistry() {
+	r := pacer.NewRegistry(pacer.RegistryOptions{})
+	fmt.Println(r.Add("mail", pacer.Per(10, time.Hour)), r.Add("search", pacer.Every(100*time.Millisecond)))
+	fmt.Println(r.Wait(context.Background(), "mail"))
+	fmt.Println(r.Wait(context.Background(), "search"))
+	fmt.Println(r.Remove("mail"), r.Wait(context.Background(), "mail"))
+	// Output:
+	// <nil> <nil>
+	// <nil>
+	// <nil>
+	// true unknown name "mail"
+}
+
+// A queue with a capacity: who would be one too many is refused.
+func ExampleWithQueue() {
+	p := pacer.New(pacer.Every(time.Hour), pacer.WithQueue(1))
+	for range 3 {
+		_, err := p.Reserve()
+		fmt.Println(err)
+	}
+	// Output:
+	// <nil>
+	// <nil>
+	// the queue is full: 1 wait
+}

@@ -21,10 +21,12 @@ import (
 // A State is how a batch stands, and what it goes by.
 type State struct {
 	tally.Snapshot
-	Wanted    pacer.Limit // what was asked for
-	Effective pacer.Limit // what is in force: less, when others want less or the remote does
-	Next      time.Time   // slot that is waited for; zero if there is none
-	Cooldown  time.Time   // until when there are no grants; zero if there is none
+	Wanted    pacer.Limit   // what was asked for
+	Effective pacer.Limit   // what is in force: less, when others want less or the remote does
+	Usage     []pacer.Usage // what is left of each limit; nil if that is not known
+	Cost      int           // of each grant, in the units of Usage; 0 is 1
+	Next      time.Time     // slot that is waited for; zero if there is none
+	Cooldown  time.Time     // until when there are no grants; zero if there is none
 	Paused    bool
 	Jobs      int // how many may run at once
 }
@@ -57,12 +59,13 @@ const longRun = 30 * time.Second
 //
 //	g  grants that are left: one for each job that has not started, times the attempts a job has had so far, and one for
 //	   each job that waits to be run again
-//	r  grants per second of the limit in force
+//	G  the time that the limits take for g grants: of a bucket, what is not in it at its rate in force; of a window, what
+//	   does not fit into it any more, window by window; of several the longest
 //	u  attempts that are left to be run to their end
 //	t  mean time that an attempt runs
 //	m  starts per second as measured, over the last seconds or since the batch began, whichever is more
 //
-// it is the longest of g/r + t, u·t/Jobs, and, once the batch has run for 30 s, g/m; and what is left of a cooldown.
+// it is the longest of G + t, u·t/Jobs, and, once the batch has run for 30 s, g/m; and what is left of a cooldown.
 func (s State) ETA() (time.Duration, bool) {
 	unfinished := s.Total - s.Finished()
 	if s.Total < 0 || s.Paused && unfinished > 0 {
@@ -79,7 +82,7 @@ func (s State) ETA() (time.Duration, bool) {
 	run := s.Run.Mean.Seconds()
 	seconds := run
 	if grants > 0 {
-		seconds += grants / float64(s.Effective.Rate())
+		seconds += s.granting(grants)
 	}
 	if s.Jobs > 0 {
 		seconds = max(seconds, (grants+float64(s.InFlight))*run/float64(s.Jobs))
@@ -92,6 +95,25 @@ func (s State) ETA() (time.Duration, bool) {
 		return 0, false
 	}
 	return time.Duration(seconds * float64(time.Second)), true
+}
+
+// granting returns how many seconds the limits take for so many grants.
+func (s State) granting(grants float64) (seconds float64) {
+	if s.Usage == nil {
+		return grants / float64(s.Effective.Rate())
+	}
+	for _, u := range s.Usage {
+		missing := grants*float64(max(s.Cost, 1)) - float64(u.Remaining)
+		if u.Limit.IsUnlimited() || missing <= 0 {
+			continue
+		}
+		takes := missing / float64(u.Limit.Rate())
+		if a := u.Limit.Algorithm; a == pacer.SlidingWindow || a == pacer.FixedWindow {
+			takes = u.Reset.Seconds() + math.Floor((missing-1)/float64(u.Quota))*u.Limit.Per.Seconds()
+		}
+		seconds = max(seconds, takes)
+	}
+	return seconds
 }
 
 // Line returns the state as one line, without its end:

@@ -263,3 +263,30 @@ func TestCountEnds(t *testing.T) {
 		t.Errorf("got %d, %v", n, err)
 	}
 }
+
+// What is left of limits is part of how long they take.
+func TestETAOfSeveralLimits(t *testing.T) {
+	usage := func(limit pacer.Limit, quota, remaining int64, reset time.Duration) pacer.Usage {
+		return pacer.Usage{Limit: limit, Quota: quota, Remaining: remaining, Reset: reset}
+	}
+	perMinute := usage(pacer.Per(15, time.Minute), 1, 1, 0)
+	perHour := usage(pacer.Per(100, time.Hour).With(pacer.SlidingWindow), 100, 90, 40*time.Minute)
+	for _, c := range []struct {
+		usage []pacer.Usage
+		cost  int
+		jobs  int64
+		want  time.Duration
+	}{
+		{[]pacer.Usage{perMinute}, 0, 16, time.Minute},
+		{[]pacer.Usage{perMinute}, 5, 2, 36 * time.Second},
+		{[]pacer.Usage{perMinute, perHour}, 1, 90, 89 * 4 * time.Second},
+		{[]pacer.Usage{perMinute, perHour}, 1, 91, 40 * time.Minute},
+		{[]pacer.Usage{perMinute, perHour}, 1, 191, 100 * time.Minute},
+		{[]pacer.Usage{perHour, usage(pacer.Unlimited(), 0, 0, 0)}, 30, 3, 0},
+	} {
+		s := progress.State{Snapshot: tally.Snapshot{Total: c.jobs}, Wanted: pacer.Per(15, time.Minute), Effective: pacer.Per(15, time.Minute), Usage: c.usage, Cost: c.cost}
+		if got, ok := s.ETA(); !ok || got != c.want {
+			t.Errorf("%d jobs of %d units, %v: %v, want %v", c.jobs, c.cost, c.usage, got, c.want)
+		}
+	}
+}
