@@ -28,7 +28,8 @@ type State struct {
 	Next      time.Time     // slot that is waited for; zero if there is none
 	Cooldown  time.Time     // until when there are no grants; zero if there is none
 	Paused    bool
-	Jobs      int // how many may run at once
+	Unknown   bool // whether it is not known what the limits allow, as lines have limits of their own
+	Jobs      int  // how many may run at once
 }
 
 func (s State) now() time.Time { return s.Began.Add(s.Elapsed) }
@@ -65,7 +66,7 @@ const longRun = 30 * time.Second
 //	t  mean time that an attempt runs
 //	m  starts per second as measured, over the last seconds or since the batch began, whichever is more
 //
-// it is the longest of G + t, u·t/Jobs, and, once the batch has run for 30 s, g/m; and what is left of a cooldown.
+// it is the longest of G + t, u·t/Jobs, and, once the batch has run for 30 s or where G is not known, g/m; and what is left of a cooldown.
 func (s State) ETA() (time.Duration, bool) {
 	unfinished := s.Total - s.Finished()
 	if s.Total < 0 || s.Paused && unfinished > 0 {
@@ -87,7 +88,7 @@ func (s State) ETA() (time.Duration, bool) {
 	if s.Jobs > 0 {
 		seconds = max(seconds, (grants+float64(s.InFlight))*run/float64(s.Jobs))
 	}
-	if measured := max(s.MeanRate, s.RateNow); s.Elapsed >= longRun && grants > 0 {
+	if measured := max(s.MeanRate, s.RateNow); (s.Elapsed >= longRun || s.Unknown) && grants > 0 {
 		seconds = max(seconds, grants/measured)
 	}
 	seconds += s.left(s.Cooldown).Seconds()

@@ -290,3 +290,14 @@ func TestETAOfSeveralLimits(t *testing.T) {
 		}
 	}
 }
+
+func TestETAOfLinesWithLimitsOfTheirOwn(t *testing.T) {
+	s := progress.State{Snapshot: tally.Snapshot{Total: 100, Started: 40, Done: 40, Attempts: 40, MeanRate: 15, RateNow: 10}, Wanted: pacer.Unlimited(), Effective: pacer.Unlimited(), Unknown: true}
+	if got, ok := s.ETA(); !ok || got != 4*time.Second {
+		t.Errorf("%v, %v: 60 are left, at 15 a second", got, ok)
+	}
+	s.MeanRate, s.RateNow = 0, 0
+	if got, ok := s.ETA(); ok {
+		t.Errorf("%v: nothing is known yet", got)
+	}
+}
