@@ -3,6 +3,7 @@
 package tally
 
 import (
+	"math"
 	"sync"
 	"time"
 
@@ -39,9 +40,25 @@ type Tally struct {
 	n         counts
 	first     time.Duration // attempt, since start
 	last      time.Duration
+	gaps      gaps
 	wait, run times
 	recent    ring
 }
+
+// gaps are the intervals between starts, summed up by the method of Welford (Technometrics 4, 1962).
+type gaps struct {
+	n, mean, squares float64 // squares: of the distances from the mean
+}
+
+func (g *gaps) add(d time.Duration) {
+	g.n++
+	off := float64(d) - g.mean
+	g.mean += off / g.n
+	g.squares += off * (float64(d) - g.mean)
+}
+
+// spread returns the standard deviation.
+func (g *gaps) spread() float64 { return math.Sqrt(g.squares / max(g.n, 1)) }
 
 // counts are what a Snapshot has of the events.
 type counts struct {
@@ -81,10 +98,13 @@ func (t *Tally) Start(first bool, waited time.Duration) {
 	} else {
 		t.n.waiting--
 	}
-	t.last = time.Since(t.start)
+	now := time.Since(t.start)
 	if t.n.attempts == 0 {
-		t.first = t.last
+		t.first = now
+	} else {
+		t.gaps.add(now - t.last)
 	}
+	t.last = now
 	t.n.attempts++
 	t.n.inFlight++
 	t.wait.add(waited)
@@ -156,6 +176,7 @@ func (t *Tally) Snapshot() Snapshot {
 		Wait:        t.wait.distribution(),
 		Run:         t.run.distribution(),
 	}
+	s.Interval, s.IntervalSD = time.Duration(t.gaps.mean), time.Duration(t.gaps.spread())
 	if span := t.last - t.first; span > 0 {
 		s.MeanRate = float64(s.Attempts-1) / span.Seconds() // a gap less than there are attempts
 	}

@@ -62,14 +62,14 @@ func TestSummary(t *testing.T) {
 		want := `
 jobs      1 done, 2 failed, 1 interrupted, 2 skipped of 9
 attempts  7: 1 retried, 2 throttled, 1 timed out
-time      2.5s, 2.4 starts/s
+time      2.5s, 2.4 starts/s: 417ms apart, sd 186ms
 wait      p50 20.1ms  p99 70ms    max 70ms
 run       p50 30ms    p99 1s      max 1s
 `
 		if got := "\n" + mixed().Snapshot().Summary(); got != want {
 			t.Errorf("got %s", got)
 		}
-		want = "jobs      0 done\ntime      0s, 0 starts/s\n"
+		want = "jobs      0 done\ntime      0s\n"
 		if got := tally.New().Snapshot().Summary(); got != want {
 			t.Errorf("got %s", got)
 		}
@@ -96,7 +96,7 @@ func TestJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := `{"began":"2000-01-01T00:00:00Z","elapsed_seconds":2.5,"total":9,"started":6,"done":1,"failed":2,"interrupted":1,"skipped":2,` +
-			`"attempts":7,"retried":1,"throttled":2,"timed_out":1,"in_flight":1,"waiting":1,"mean_rate_per_second":2.4,"rate_now_per_second":2.4,` +
+			`"attempts":7,"retried":1,"throttled":2,"timed_out":1,"in_flight":1,"waiting":1,"mean_rate_per_second":2.4,"rate_now_per_second":2.4,"interval_mean_seconds":0.416666666,"interval_sd_seconds":0.186338998,` +
 			`"wait":{"count":7,"mean_seconds":0.027142857,"p50_seconds":0.020054015,"p99_seconds":0.07,"max_seconds":0.07},` +
 			`"run":{"count":6,"mean_seconds":0.187833333,"p50_seconds":0.030015487,"p99_seconds":1,"max_seconds":1}}`
 		if string(got) != want {
