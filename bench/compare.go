@@ -101,6 +101,7 @@ type unit struct {
 func seconds() unit      { return unit{"%.2f", 1, " s"} }
 func milliseconds() unit { return unit{"%.3f", 1e-3, " ms"} }
 func microseconds() unit { return unit{"%.2f", 1e-6, " µs"} }
+func nanoseconds() unit  { return unit{"%.1f", 1e-9, " ns"} }
 func perSecond() unit    { return unit{"%.0f", 1, "/s"} }
 func megabytes() unit    { return unit{"%.1f", 1e6, " MB"} }
 func percent() unit      { return unit{"%.4g", 1e-2, " %"} }

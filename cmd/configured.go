@@ -17,6 +17,7 @@ type configOptions struct {
 	limit   string
 	account string
 	file    string
+	loaded  *config.Config // the files, once they are read
 }
 
 func (o *configOptions) addFlags(f *pflag.FlagSet) {
@@ -29,8 +30,11 @@ func (o *configOptions) addFileFlag(f *pflag.FlagSet) {
 	f.Var((*name)(&o.file), "config", "read `FILE`, not ./throttle.toml and ~/.config/throttle/")
 }
 
-// load reads the files, and warns of what is odd about them.
+// load reads the files, once, and warns of what is odd about them.
 func (o *configOptions) load(log *logger) (*config.Config, error) {
+	if o.loaded != nil {
+		return o.loaded, nil
+	}
 	c, err := loadConfig(o.file)
 	if err != nil {
 		return nil, err
@@ -38,6 +42,7 @@ func (o *configOptions) load(log *logger) (*config.Config, error) {
 	for _, w := range c.Warnings() {
 		log.warn("warning: " + w)
 	}
+	o.loaded = c
 	return c, nil
 }
 

@@ -101,7 +101,11 @@ func (o *grantOptions) open(std streams) (*lockfile.File, error) {
 	if _, err := o.pace.units(); err != nil {
 		return nil, err
 	}
-	return o.pace.adopt(w, o.pace.debt, std)
+	var stored pacer.Limits
+	if w.limits != nil {
+		stored = o.pace.status().Limits
+	}
+	return o.pace.adopt(w, stored, o.pace.debt, std)
 }
 
 // ask waits for a grant of the shared limit.

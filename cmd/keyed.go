@@ -21,6 +21,8 @@ type keyed struct {
 	debt bool
 	most int
 	std  streams
+	// common are the options of all places, but for the key and the rates; nil where they differ in more.
+	common *paceOptions
 	// react, when set, has each of them hear of attempts that the remote has throttled.
 	react func(*pace)
 
@@ -52,6 +54,11 @@ func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 		o.perLine.ahead = mostFiles()
 	}
 	k := &keyed{o: o, debt: debt, most: mostFiles(), std: std, all: map[string]*keyedPace{}, idle: list.New()}
+	if o.config.limit == "" {
+		if k.common, err = k.flags(&place{key: o.key}); err != nil {
+			return nil, err
+		}
+	}
 	return &pace{limiter: k, keyed: k, cost: cost, shared: true, explain: o.explain}, nil
 }
 
@@ -125,7 +132,21 @@ func (k *keyed) open(at *place) (*pace, error) {
 
 // options returns what the flags, and throttle.toml, say of a place.
 func (k *keyed) options(at *place) (*paceOptions, error) {
+	if k.common == nil {
+		return k.flags(at)
+	}
+	o := *k.common
+	o.key = at.key
+	if at.rates != nil {
+		o.limit.rates = at.rates
+	}
+	return &o, nil
+}
+
+// flags returns the options of a place as its flags, were it alone.
+func (k *keyed) flags(at *place) (*paceOptions, error) {
 	o := &paceOptions{}
+	o.config.loaded = k.o.config.loaded
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.addFlags(flags)
 	o.addCostFlags(flags, "")

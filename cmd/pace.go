@@ -56,6 +56,9 @@ func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 // apply has the flags say what throttle.toml says. It comes first.
 func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
 	o.given = flags
+	if _, err := o.config.load(std.log); err != nil {
+		return err
+	}
 	if f := flags.Lookup("replace"); f != nil && (isTemplate(o.config.limit, f) || isTemplate(o.config.account, f)) {
 		if isTemplate(o.config.limit, f) {
 			return nil // each line says which it is
@@ -73,7 +76,9 @@ func (o *paceOptions) applyJobs(flags *pflag.FlagSet, std streams) error {
 			jobs.AddFlag(f)
 		}
 	}
-	err := applyLimit(jobs, &configOptions{limit: o.config.limit, file: o.config.file}, std.log)
+	limit := o.config
+	limit.account = ""
+	err := applyLimit(jobs, &limit, std.log)
 	if blocked := (*blockedError)(nil); errors.As(err, &blocked) { // an account of it may not be
 		return nil
 	}
@@ -324,17 +329,15 @@ func (grantOf) Ended() {}
 const tellWithin = 10 * time.Second
 
 func (o *paceOptions) openShared(w wanted, cost int, debt bool, std streams) (*pace, error) {
-	f, err := o.adopt(w, debt, std)
+	// What will be in force is known only when a grant is asked for, and how much to ask for depends on it.
+	status := o.status()
+	f, err := o.adopt(w, status.Limits, debt, std)
 	if err != nil {
 		return nil, err
 	}
-	// What will be in force is known only when a grant is asked for, and how much to ask for depends on it.
-	status, err := f.Status()
 	given := f.Limits()
 	known := given
 	switch {
-	case err != nil:
-		return nil, o.explain(err)
 	case given == nil && !status.Limited:
 		return nil, o.noLimit() // before any input is read
 	case given == nil:
@@ -394,14 +397,14 @@ func (o *paceOptions) path() (string, error) {
 }
 
 // adopt opens the shared state for one who takes the limits that are stored where none are given. What isn't said is as it is.
-func (o *paceOptions) adopt(w wanted, debt bool, std streams) (*lockfile.File, error) {
+func (o *paceOptions) adopt(w wanted, stored pacer.Limits, debt bool, std streams) (*lockfile.File, error) {
 	queue, err := o.queue()
 	if err != nil {
 		return nil, err
 	}
 	opts := lockfile.Options{Limits: w.limits, Bytes: w.unit == pacer.Bytes, Debt: debt, Queue: queue, MustExist: w.limits == nil}
 	if w.limits != nil {
-		opts.Limits = w.as(o.stored())
+		opts.Limits = w.as(stored)
 	}
 	f, err := o.file(opts, std)
 	if opts.MustExist && errors.Is(err, fs.ErrNotExist) {
@@ -410,17 +413,14 @@ func (o *paceOptions) adopt(w wanted, debt bool, std streams) (*lockfile.File, e
 	return f, err
 }
 
-// stored returns the limits that are stored, nil if there are none.
-func (o *paceOptions) stored() pacer.Limits {
+// status returns how the shared state stands; the zero one where there is none, or it can't be read: opening it will say so.
+func (o *paceOptions) status() lockfile.Status {
 	path, err := o.path()
 	if err != nil {
-		return nil
+		return lockfile.Status{}
 	}
-	s, err := lockfile.Read(path)
-	if err != nil { // opening it will say so
-		return nil
-	}
-	return s.Limits
+	s, _ := lockfile.Read(path)
+	return s
 }
 
 // file opens the shared state. What there is to warn of goes to stderr.

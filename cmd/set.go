@@ -78,7 +78,7 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 		if err != nil {
 			return err
 		}
-		limits := w.as(o.pace.stored())
+		limits := w.as(o.pace.status().Limits)
 		opts = lockfile.Options{Bytes: w.unit == pacer.Bytes}
 		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetLimits(ctx, limits) })
 	case l.burst != noBurst || l.algorithm != "":

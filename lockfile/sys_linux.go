@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 	"unsafe"
@@ -15,21 +16,42 @@ import (
 
 // newClock returns the clock of the host: CLOCK_BOOTTIME, without the offset of a time namespace.
 func newClock() (clock, error) {
+	h := thisHost.Load()
+	if h == nil {
+		var err error
+		if h, err = readHost(); err != nil {
+			return clock{}, err
+		}
+		thisHost.Store(h)
+	}
+	quick := &quickClock{offset: h.offset}
+	return clock{boot: h.boot, now: quick.slow, both: quick.now}, nil
+}
+
+// A hostInfo is what the kernel says of the host: it stays the same as long as a process lives.
+type hostInfo struct {
+	boot   [16]byte
+	offset int64 // of the time namespace
+}
+
+// thisHost is that of this process, once it is known. To read it is a third of opening a file.
+var thisHost atomic.Pointer[hostInfo] //nolint:gochecknoglobals // there is one
+
+func readHost() (*hostInfo, error) {
 	id, err := readProc("/proc/sys/kernel/random/boot_id")
 	if err != nil {
-		return clock{}, err
+		return nil, err
 	}
-	c := clock{}
-	if c.boot, err = parseBoot(id); err != nil {
-		return clock{}, err
+	h := &hostInfo{}
+	if h.boot, err = parseBoot(id); err != nil {
+		return nil, err
 	}
 	offsets, err := readProc("/proc/self/timens_offsets")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a kernel that has no time namespaces has no such file
-		return clock{}, err
+		return nil, err
 	}
-	quick := &quickClock{offset: bootOffset(offsets)}
-	c.now, c.both = quick.slow, quick.now
-	return c, nil
+	h.offset = bootOffset(offsets)
+	return h, nil
 }
 
 // A quickClock is CLOCK_BOOTTIME without a system call each time, which is a tenth of a grant. Go reads the wall clock and
