@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 
@@ -66,4 +67,30 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 func givenHere(flags *pflag.FlagSet, name string) bool {
 	f := flags.Lookup(name)
 	return f != nil && f.Changed && f.Annotations[fromEnv] == nil && f.Annotations[fromFile] == nil
+}
+
+// with returns an environment with more of it, as NAME=value, in the place of what there is under the name.
+func with(env, more []string) []string {
+	for _, m := range more {
+		name, _, _ := strings.Cut(m, "=")
+		env = slices.DeleteFunc(env, func(v string) bool { n, _, _ := strings.Cut(v, "="); return n == name })
+		env = append(env, m)
+	}
+	return env
+}
+
+// environ returns the environment of commands that go by a key, or by none, without what is different for each.
+func environ(key string) []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		switch name {
+		case "THROTTLE_SEQ", "THROTTLE_SLOT", "THROTTLE_ATTEMPT":
+			return true
+		}
+		return name == "THROTTLE_KEY"
+	})
+	if key != "" {
+		env = append(env, "THROTTLE_KEY="+key)
+	}
+	return env
 }

@@ -47,13 +47,16 @@ func runLines(ctx context.Context, o *lineOptions, command []string, std streams
 	if err != nil {
 		return err
 	}
-	places, err := o.pace.placer(o.replace, o.colsep)
+	places, err := o.pace.placer(o.replace, o.colsep, sayColsep)
 	if err != nil {
 		return err
 	}
 	in := inputOf{mode: "lines", places: places, command: command, replace: o.replace, tasks: tasks, delim: delim, each: o.maxArgs, inputs: inputs}
 	return runBatch(ctx, o.pace, &o.job, in, std)
 }
+
+// sayColsep is what to do about a column where a line has none.
+const sayColsep = "say with --colsep where a line is split"
 
 // maker checks the flags that say what becomes of a line.
 func (o *lineOptions) maker(command []string) (*lineMaker, error) {

@@ -48,8 +48,9 @@ type place struct {
 	where          string // of the line, for messages
 }
 
-// placer returns nil where all lines go by the same limit and cost the same. The line is split at colsep, "" for nowhere.
-func (o *paceOptions) placer(replace, colsep string) (*placer, error) {
+// placer returns nil where all lines go by the same limit and cost the same. The line is split at colsep, "" for nowhere: then advice
+// says what to do about a column.
+func (o *paceOptions) placer(replace, colsep, advice string) (*placer, error) {
 	p := &placer{}
 	parse := func(flag, text string) (*template.Template, error) {
 		found, ok := template.Used(text, replace)
@@ -61,7 +62,7 @@ func (o *paceOptions) placer(replace, colsep string) (*placer, error) {
 		}
 		t := template.Parse([]string{text}, replace)
 		if highest := max(t.First, t.Last); highest > 0 && colsep == "" {
-			return nil, fmt.Errorf("--%s %q has a column {%d}: say with --colsep where a line is split", flag, text, highest)
+			return nil, fmt.Errorf("--%s %q has a column {%d}: %s", flag, text, highest, advice)
 		}
 		return t, nil
 	}

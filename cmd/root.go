@@ -224,7 +224,7 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 	if flags.ArgsLenAtDash() == 0 {
 		return errors.New("no command stands after --")
 	}
-	places, err := o.pace.placer(o.lines.replace, o.lines.colsep)
+	places, err := o.pace.placer(o.lines.replace, o.lines.colsep, sayColsep)
 	flags.Visit(func(f *pflag.Flag) {
 		if places != nil && (f.Name == "replace" || f.Name == "colsep") {
 			return

@@ -65,7 +65,7 @@ func runCommands(ctx context.Context, o *runOptions, files []string, std streams
 	if err != nil {
 		return err
 	}
-	places, err := o.pace.placer("{}", "")
+	places, err := o.pace.placer("{}", "", "a line that is a command has none, but --key-regexp finds a key in it")
 	if err != nil {
 		return err
 	}
