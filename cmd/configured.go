@@ -152,7 +152,7 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 	}
 	for _, said := range v.Overruled {
 		if said.Origin.Level == config.Flag && said.Origin.Env == "" && !slices.Equal(said.Texts, v.Texts) {
-			log.warn(fmt.Sprintf("warning: %s %s does not hold: %s = %s (%v)",
+			log.warnOnce(fmt.Sprintf("warning: %s %s does not hold: %s = %s (%v)",
 				said.Origin.Flag, strings.Join(said.Texts, " "), v.Field, strings.Join(v.Texts, " and "), v.Origin))
 		}
 	}

@@ -161,7 +161,8 @@ func (k *keyed) flags(at *place) (*paceOptions, error) {
 	}
 	k.o.given.Visit(func(f *pflag.Flag) {
 		switch to := flags.Lookup(f.Name); {
-		case to == nil || f.Name == "cost" && k.o.lines.cost != nil:
+		case to == nil || !f.Changed: // what a file has put in the place of another flag is not given any more
+		case f.Name == "cost" && k.o.lines.cost != nil:
 		case f.Name == "rate":
 			set(f.Name, k.o.limit.rates...)
 		default:

@@ -21,6 +21,7 @@ type logger struct {
 	mu   sync.Mutex
 	w    io.Writer
 	json *slog.Logger
+	told map[string]bool // by warnOnce
 }
 
 func newLogger(w io.Writer) *logger {
@@ -82,6 +83,20 @@ func (l *logger) say(message string, attributes ...any) { l.log(slog.LevelInfo, 
 
 // warn says what may be not as it was meant.
 func (l *logger) warn(message string, attributes ...any) { l.log(slog.LevelWarn, message, attributes) }
+
+// warnOnce warns of what many keys may have in common, or one that is opened again.
+func (l *logger) warnOnce(message string) {
+	l.mu.Lock()
+	told := l.told[message]
+	if l.told == nil {
+		l.told = make(map[string]bool)
+	}
+	l.told[message] = true
+	l.mu.Unlock()
+	if !told {
+		l.warn(message)
+	}
+}
 
 // fail says what went wrong.
 func (l *logger) fail(message string, attributes ...any) {

@@ -95,7 +95,7 @@ func (o *paceOptions) file(opts lockfile.Options, std streams) (*lockfile.File, 
 			err = fmt.Errorf("%s has the limit %v, and %v is given: the stricter holds, %v (throttle set %s --rate ... changes it, where no other rate is given)",
 				o.name(), conflict.Stored, conflict.Given, conflict.Holds, o.flags())
 		}
-		std.log.warn(fmt.Sprintf("warning: %v", err))
+		std.log.warnOnce(fmt.Sprintf("warning: %v", err))
 	}
 	f, err := lockfile.Open(path, o.key, opts)
 	if err != nil {
