@@ -35,6 +35,24 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 // given reports whether a rate is.
 func (o *limitOptions) given() bool { return len(o.rates) > 0 || o.every != "" }
 
+// only forgets what was not on the command line, where that says what to do without a rate: the environment, and a file, have one for
+// those who say nothing.
+func (o *limitOptions) only(flags *pflag.FlagSet) {
+	here := func(names ...string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return givenHere(flags, name) })
+	}
+	if here("rate", "every", "delay") {
+		return
+	}
+	o.rates, o.every = nil, ""
+	if !here("algorithm") {
+		o.algorithm = ""
+	}
+	if !here("burst") {
+		o.burst = noBurst
+	}
+}
+
 // optional is limits where there may be none.
 func (o *limitOptions) optional() (wanted, error) {
 	if o.given() {

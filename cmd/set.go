@@ -42,8 +42,8 @@ key is paused nobody has a grant, and those who wait keep their places.`,
 			if err := o.pace.apply(c.Flags(), std); err != nil {
 				return err
 			}
-			if o.says() && !givenHere(c.Flags(), "rate") && !givenHere(c.Flags(), "every") {
-				o.pace.limit.rates, o.pace.limit.every = nil, "" // the environment has one for those who say nothing
+			if o.says() {
+				o.pace.limit.only(c.Flags())
 			}
 			return runSet(c.Context(), o, std)
 		},
