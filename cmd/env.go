@@ -23,7 +23,7 @@ func synonyms() [][]string {
 		{"jobs", "max-procs"},
 		{"null", "delimiter"},
 		{"group", "line-buffer", "ungroup"},
-		{"key", "state"},
+		{"key", "key-regexp", "state"},
 		{"max-wait", "no-wait"},
 	}
 }

@@ -44,7 +44,10 @@ type keyedPace struct {
 func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 	cost, err := o.units()
 	if err == nil && o.lines.rates == nil {
-		_, err = o.limit.optional()
+		var w wanted
+		if w, err = o.limit.optional(); err == nil && w.unit == pacer.Bytes {
+			err = errBytes
+		}
 	}
 	if err != nil { // before anything is read
 		return nil, err
@@ -61,6 +64,8 @@ func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 	}
 	return &pace{limiter: k, keyed: k, cost: cost, shared: true, explain: o.explain}, nil
 }
+
+var errBytes = errors.New("the rate is one of bytes: lines with keys are counted, such as 10/s")
 
 // use returns the pace of a place. Done has to be called.
 func (k *keyed) use(at *place) (*keyedPace, error) {
@@ -118,7 +123,7 @@ func (k *keyed) open(at *place) (*pace, error) {
 		var p *pace
 		if p, err = o.open(k.debt, k.std); err == nil && p.unit == pacer.Bytes {
 			p.close()
-			err = errors.New("its rate is one of bytes: lines with keys are counted, such as 10/s")
+			err = errBytes
 		}
 		if err == nil {
 			if k.react != nil {

@@ -53,8 +53,8 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 		return err
 	}
 	defer p.close()
-	if p.unit == pacer.Bytes && p.cost > 1 {
-		return fmt.Errorf("--cost %d: with a rate in bytes a line costs its length", p.cost)
+	if p.unit == pacer.Bytes && (p.cost > 1 || o.places != nil) {
+		return fmt.Errorf("--cost %s: with a rate in bytes a line costs its length", o.pace.cost)
 	}
 	sig := catch(ctx)
 	defer sig.stop()

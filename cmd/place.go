@@ -3,6 +3,7 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"strings"
 
@@ -72,7 +73,7 @@ func (o *paceOptions) placer(replace, colsep, advice string) (*placer, error) {
 		flag string
 		text string
 	}{
-		{&p.key, "key", o.key}, {&p.cost, "cost", o.cost}, {&p.limit, "limit", o.config.limit}, {&p.account, "account", o.config.account},
+		{&p.key, "key", o.keyTemplate()}, {&p.cost, "cost", o.cost}, {&p.limit, "limit", o.config.limit}, {&p.account, "account", o.config.account},
 	} {
 		if *f.to, err = parse(f.flag, f.text); err != nil {
 			return nil, err
@@ -101,6 +102,8 @@ func (o *paceOptions) placer(replace, colsep, advice string) (*placer, error) {
 	}
 	p.keys = p.key != nil || p.regexp != nil || p.limit != nil || p.account != nil
 	switch {
+	case !p.keys && givenHere(o.given, "max-read-ahead"):
+		return nil, errors.New("--max-read-ahead is for lines with keys of their own: the others wait in one queue")
 	case !p.keys && p.cost == nil && p.rates == nil:
 		return nil, nil //nolint:nilnil // there is nothing to say where
 	case p.rates != nil && !p.keys:
@@ -116,6 +119,14 @@ func (o *paceOptions) placer(replace, colsep, advice string) (*placer, error) {
 		}
 	}
 	return p, nil
+}
+
+// keyTemplate returns the key as it may differ from line to line. That of a job was made of a line: it is data.
+func (o *paceOptions) keyTemplate() string {
+	if _, job := os.LookupEnv("THROTTLE_SEQ"); job && o.given.Lookup("key").Annotations[fromEnv] != nil {
+		return ""
+	}
+	return o.key
 }
 
 // values returns what replacement strings stand for in a line.
