@@ -155,7 +155,10 @@ func (k *keyed) flags(at *place) (*paceOptions, error) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.addFlags(flags)
 	o.addCostFlags(flags, "")
-	o.addQueueFlags(flags)
+	o.maxQueue = anyQueue
+	if !k.o.patient {
+		o.addQueueFlags(flags)
+	}
 	set := func(name string, values ...string) {
 		if values[0] != "" {
 			_ = setAll(flags, flags.Lookup(name), values) // they were taken before

@@ -24,6 +24,7 @@ type paceOptions struct {
 	cost     string
 	debt     bool
 	maxQueue int
+	patient  bool // no matter how many wait: --max-queue is that of another mode
 }
 
 // anyQueue is the --max-queue of those who give none.

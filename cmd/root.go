@@ -236,6 +236,6 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 	if err != nil {
 		return err
 	}
-	o.pace.maxQueue = anyQueue // of the environment, or a file: a pipe asks ahead
+	o.pace.maxQueue, o.pace.patient = anyQueue, true // it may be of the environment, or a file: a pipe asks ahead
 	return runPipe(ctx, &pipeOptions{pace: o.pace, places: places, input: o.input, leftover: o.lines.job.leftover}, std)
 }
