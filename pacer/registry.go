@@ -134,12 +134,17 @@ func (r *Registry) Len() (n int) {
 
 // Set gives a name its limits, whether it is there already or not. Those who wait stay, and what was granted counts.
 func (r *Registry) Set(name string, limits ...Limit) error {
-	if err := Limits(limits).Validate(); err != nil {
-		return err
-	}
 	s := r.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return r.set(s, name, limits)
+}
+
+// set is Set, with the lock of the shard.
+func (r *Registry) set(s *shard, name string, limits Limits) error {
+	if err := limits.Validate(); err != nil {
+		return err
+	}
 	e := s.byName[name]
 	if e == nil {
 		s.byName[name] = &entry{p: NewAll(limits, r.opts.Pacer...), added: true}
@@ -154,12 +159,12 @@ func (r *Registry) Set(name string, limits ...Limit) error {
 func (r *Registry) Add(name string, limit Limit) error {
 	s := r.shard(name)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	var limits Limits
 	if e := s.byName[name]; e != nil && e.added {
 		limits = e.p.Limits()
 	}
-	s.mu.Unlock()
-	return r.Set(name, append(limits, limit)...)
+	return r.set(s, name, append(limits, limit))
 }
 
 // Remove forgets a name, and what was granted to it. Those who wait get ErrClosed. It reports whether there was such a name.

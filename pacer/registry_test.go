@@ -118,6 +118,24 @@ func TestARegistryForgetsWhoIsIdle(t *testing.T) {
 	})
 }
 
+func TestEachLimitThatIsAddedStays(t *testing.T) {
+	for range 200 {
+		r := pacer.NewRegistry(pacer.RegistryOptions{})
+		var wg sync.WaitGroup
+		for i := range pacer.LimitsMost {
+			wg.Go(func() {
+				if err := r.Add("a", pacer.Per(int64(i+1), time.Second)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if p, err := r.Get("a"); err != nil || len(p.Limits()) != pacer.LimitsMost {
+			t.Fatalf("%v, %v", p.Limits(), err)
+		}
+	}
+}
+
 func TestARegistryIsForManyGoroutines(t *testing.T) {
 	r := pacer.NewRegistry(pacer.RegistryOptions{Default: pacer.Limits{pacer.Unlimited()}, Idle: time.Nanosecond})
 	var wg sync.WaitGroup
