@@ -19,7 +19,7 @@ type Options[T, G any] struct {
 	Wait func(context.Context, T) (G, error)
 	// Pass waits for a grant that nothing is made of: the item it would have been for came late.
 	Pass func(context.Context, T) error
-	// First, when set, reports whether an item goes before those that wait already.
+	// First, when set, reports whether an item goes before those that wait already, but for others that do.
 	First func(T) bool
 	// Ahead is how many items may be taken and wait: 1 or more.
 	Ahead int
@@ -135,8 +135,12 @@ func (l *Lanes[T, G]) put(it T) {
 		la = &lane[T]{items: []T{it}}
 		l.all[key] = la
 		go l.run(key, la)
-	case l.First != nil && l.First(it): // behind the one that may have its grant already
-		la.items = slices.Insert(la.items, 1, it)
+	case l.First != nil && l.First(it): // behind the one that may have its grant already, and those who came first
+		at := 1
+		for at < len(la.items) && l.First(la.items[at]) {
+			at++
+		}
+		la.items = slices.Insert(la.items, at, it)
 	default:
 		la.items = append(la.items, it)
 	}
