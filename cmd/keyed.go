@@ -192,7 +192,9 @@ func (k *keyed) wait(ctx context.Context, at *place) (batch.Grant, error) {
 	if err != nil {
 		return nil, err
 	}
-	at.key = p.key
+	if at.key != p.key { // a start that was late takes another grant, while the job has its key already
+		at.key = p.key
+	}
 	g, err := p.wait(ctx, at.cost)
 	if err != nil {
 		if cost := (*pacer.CostError)(nil); errors.As(err, &cost) {
