@@ -63,7 +63,7 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	if o.places != nil {
 		in := record.NewReader(delim, inputs...)
 		rest = in
-		unsent, err = runPlaces(sig.ctx, p, o.places, in, std.out)
+		unsent, err = runPlaces(sig.ctx, p, o.places, in, delim, std.out)
 	} else {
 		in := input.New(inputs[0].Reader)
 		in.Finite = inputs[0].Finite
@@ -103,7 +103,7 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 }
 
 // runPlaces passes on lines that go by limits, or have costs, of their own.
-func runPlaces(ctx context.Context, p *pace, places *placer, in *record.Reader, out io.Writer) (unsent []byte, err error) {
+func runPlaces(ctx context.Context, p *pace, places *placer, in *record.Reader, delim byte, out io.Writer) (unsent []byte, err error) {
 	var bad string // a line that has no place
 	ahead := 1
 	if p.keyed != nil {
@@ -126,7 +126,7 @@ func runPlaces(ctx context.Context, p *pace, places *placer, in *record.Reader, 
 			}
 			return err
 		}}, nil
-	}, ahead, out)
+	}, ahead, delim, out)
 	return append(unsent, bad...), err
 }
 

@@ -22,6 +22,7 @@ type keyedInput struct {
 	pacers map[string]*pacer.Pacer
 	read   int
 	err    error // what comes behind the last line; nil is io.EOF
+	open   bool  // whether the last line has no newline
 }
 
 func newKeyedInput(limits map[string]pacer.Limit, keys ...string) *keyedInput {
@@ -43,7 +44,11 @@ func (in *keyedInput) next(context.Context) (pipe.Line, error) {
 	}
 	in.read++
 	key := in.keys[in.read-1]
-	return pipe.Line{Data: in.data(in.read - 1), Key: key, Wait: in.pacers[key].Wait}, nil
+	data := in.data(in.read - 1)
+	if in.open && in.read == len(in.keys) {
+		data = strings.TrimSuffix(data, "\n")
+	}
+	return pipe.Line{Data: data, Key: key, Wait: in.pacers[key].Wait}, nil
 }
 
 // 3 keys with rates of 1, 10 and 100 a second mixed in one input: each at its own rate and in order, and all in the time that the
@@ -62,7 +67,7 @@ func TestKeysMixedInOneInput(t *testing.T) {
 		}
 		in := newKeyedInput(map[string]pacer.Limit{"1": pacer.Per(1, time.Second), "10": pacer.Per(10, time.Second), "100": pacer.Per(100, time.Second)}, keys...)
 		out := &stamps{start: time.Now()}
-		if _, err := pipe.Keyed(t.Context(), in.next, len(keys), out); err != nil {
+		if _, err := pipe.Keyed(t.Context(), in.next, len(keys), '\n', out); err != nil {
 			t.Fatal(err)
 		}
 		count := map[string]int{}
@@ -100,6 +105,7 @@ func TestNoLineWithAKeyIsLost(t *testing.T) {
 				keys = append(keys, strconv.Itoa(rng.IntN(len(limits))))
 			}
 			in := newKeyedInput(limits, keys...)
+			in.open = rng.IntN(2) == 0
 			out := &stamps{start: time.Now()}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
@@ -115,18 +121,18 @@ func TestNoLineWithAKeyIsLost(t *testing.T) {
 				in.pacers["0"].Close()
 				broken = pacer.ErrClosed
 			}
-			unsent, err := pipe.Keyed(ctx, in.next, 1+rng.IntN(60), out)
+			unsent, err := pipe.Keyed(ctx, in.next, 1+rng.IntN(60), '\n', out)
 			if !errors.Is(err, broken) && (err != nil || len(unsent) > 0) {
 				t.Fatalf("seed %d: %v, unsent %q", seed, err, unsent)
 			}
 			seen := map[string]int{}
-			for _, line := range strings.SplitAfter(out.String(), "\n") {
-				seen[line]++
+			for line := range strings.SplitSeq(out.String(), "\n") {
+				seen[line+"\n"]++
 			}
 			last := -1
-			for _, line := range strings.SplitAfter(string(unsent), "\n") {
-				seen[line]++
-				if _, number, ok := strings.Cut(strings.TrimSuffix(line, "\n"), " "); ok {
+			for line := range strings.SplitSeq(string(unsent), "\n") {
+				seen[line+"\n"]++
+				if _, number, ok := strings.Cut(line, " "); ok {
 					n, _ := strconv.Atoi(number)
 					if n <= last {
 						t.Fatalf("seed %d: unsent line %d behind line %d", seed, n, last)
