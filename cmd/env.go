@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -25,6 +26,7 @@ func synonyms() [][]string {
 		{"group", "line-buffer", "ungroup"},
 		{"key", "key-regexp", "state"},
 		{"max-wait", "no-wait"},
+		{"json", "headers"},
 	}
 }
 
@@ -56,6 +58,10 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 			return
 		}
 		if setErr := flags.Set(f.Name, value); setErr != nil {
+			var invalid *pflag.InvalidValueError
+			if errors.As(setErr, &invalid) {
+				setErr = fmt.Errorf("%q: %w", value, valueError(invalid))
+			}
 			err = fmt.Errorf("environment variable %s: %w", name, setErr)
 		}
 		_ = flags.SetAnnotation(f.Name, fromEnv, []string{name})

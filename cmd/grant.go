@@ -44,6 +44,7 @@ type grant struct {
 	OnBoot  time.Duration // the slot, on the clock that counts from the boot of the host
 	Waited  time.Duration
 	Granted bool
+	Blocked bool          // whether it is not, as throttle.toml has limit = 0
 	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
 	Paused  bool          // whether it is not, as the key is paused

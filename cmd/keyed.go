@@ -162,8 +162,10 @@ func (k *keyed) flags(at *place) (*paceOptions, error) {
 	set := func(name string, values ...string) {
 		if values[0] != "" {
 			_ = setAll(flags, flags.Lookup(name), values) // they were taken before
-			if from := k.o.given.Lookup(name); from != nil && from.Annotations[fromEnv] != nil {
-				_ = flags.SetAnnotation(name, fromEnv, from.Annotations[fromEnv])
+			for _, origin := range []string{fromEnv, fromFile} {
+				if from := k.o.given.Lookup(name); from != nil && from.Annotations[origin] != nil {
+					_ = flags.SetAnnotation(name, origin, from.Annotations[origin])
+				}
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type limitOptions struct {
 	every     string
 	algorithm string
 	burst     int64
+	here      func(flag string) bool // whether it was on the command line
 }
 
 func (o *limitOptions) addFlags(f *pflag.FlagSet) {
@@ -30,6 +31,7 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.algorithm, "algorithm", "", "`HOW`: paced, token-bucket, sliding-window, fixed-window")
 	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time; otherwise 1")
 	_ = f.MarkHidden("delay")
+	o.here = func(flag string) bool { return givenHere(f, flag) }
 }
 
 // given reports whether a rate is.
@@ -37,18 +39,15 @@ func (o *limitOptions) given() bool { return len(o.rates) > 0 || o.every != "" }
 
 // only forgets what was not on the command line, where that says what to do without a rate: the environment, and a file, have one for
 // those who say nothing.
-func (o *limitOptions) only(flags *pflag.FlagSet) {
-	here := func(names ...string) bool {
-		return slices.ContainsFunc(names, func(name string) bool { return givenHere(flags, name) })
-	}
-	if here("rate", "every", "delay") {
+func (o *limitOptions) only() {
+	if slices.ContainsFunc([]string{"rate", "every", "delay"}, o.here) {
 		return
 	}
 	o.rates, o.every = nil, ""
-	if !here("algorithm") {
+	if !o.here("algorithm") {
 		o.algorithm = ""
 	}
-	if !here("burst") {
+	if !o.here("burst") {
 		o.burst = noBurst
 	}
 }
@@ -58,10 +57,10 @@ func (o *limitOptions) optional() (wanted, error) {
 	if o.given() {
 		return o.limits()
 	}
-	switch {
-	case o.burst != noBurst:
+	switch { // the environment, and the defaults of a file, have them for those who give a rate
+	case o.burst != noBurst && o.here("burst"):
 		return wanted{}, errors.New("--burst goes with a rate: throttle set changes it alone")
-	case o.algorithm != "":
+	case o.algorithm != "" && o.here("algorithm"):
 		return wanted{}, errors.New("--algorithm goes with a rate")
 	}
 	return wanted{}, nil

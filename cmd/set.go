@@ -43,7 +43,7 @@ key is paused nobody has a grant, and those who wait keep their places.`,
 				return err
 			}
 			if o.says() {
-				o.pace.limit.only(c.Flags())
+				o.pace.limit.only()
 			}
 			return runSet(c.Context(), o, std)
 		},

@@ -37,7 +37,7 @@ the limits is printed for those who have to answer somebody else.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.pace.apply(c.Flags(), std); err != nil {
-				return err
+				return blockedAsJSON(err, o.json, std)
 			}
 			return runTry(c.Context(), o, std)
 		},

@@ -1,8 +1,10 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -26,7 +28,7 @@ order in which they ask.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := o.pace.apply(c.Flags(), std); err != nil {
-				return err
+				return blockedAsJSON(err, o.json, std)
 			}
 			return runWait(c.Context(), o, std)
 		},
@@ -59,11 +61,20 @@ func runWait(ctx context.Context, o *waitOptions, std streams) error {
 	return nil
 }
 
+// blockedAsJSON prints that there is no grant, as JSON if that is asked for, where err says that the limit is blocked; it returns err.
+func blockedAsJSON(err error, asked bool, std streams) error {
+	if blocked := (*blockedError)(nil); asked && errors.As(err, &blocked) {
+		return cmp.Or(printGrant(grant{Blocked: true, Retry: -1}, std), err)
+	}
+	return err
+}
+
 // printGrant prints a grant as a line of JSON. Times are in seconds, and exact.
 func printGrant(g grant, std streams) error {
 	out := struct {
 		Key     string      `json:"key,omitempty"`
 		Granted bool        `json:"granted"`
+		Blocked bool        `json:"blocked,omitempty"`           // by limit = 0 in throttle.toml
 		Slot    string      `json:"slot,omitempty"`              // on the wall clock
 		OnBoot  json.Number `json:"slot_since_boot_s,omitempty"` // the same in seconds since the host was booted
 		Waited  json.Number `json:"waited_s"`                    //
@@ -73,7 +84,7 @@ func printGrant(g grant, std streams) error {
 		Remaining *int64      `json:"remaining,omitempty"`
 		Reset     json.Number `json:"reset_s,omitempty"` // until there is more
 		Limits    []jsonUsage `json:"limits"`
-	}{Limits: usageJSON(g.Usage, g.Bytes), Key: g.Key, Granted: g.Granted, Waited: seconds(g.Waited)}
+	}{Limits: usageJSON(g.Usage, g.Bytes), Key: g.Key, Granted: g.Granted, Blocked: g.Blocked, Waited: seconds(g.Waited)}
 	if !g.Slot.IsZero() {
 		out.Slot = g.Slot.Format(timeFormat)
 	}
