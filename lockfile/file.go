@@ -113,7 +113,7 @@ type scratch struct {
 // scratches are those not in use.
 var scratches = sync.Pool{New: func() any { return new(scratch) }} //nolint:gochecknoglobals // it is for all files
 
-func (f *File) borrow() { f.scratch = scratches.Get().(*scratch) } //nolint:errcheck,forcetypeassert // there is nothing else in it
+func (f *File) borrow() { f.scratch = scratches.Get().(*scratch) } //nolint:forcetypeassert // there is nothing else in it
 
 func (f *File) release() {
 	scratches.Put(f.scratch)
