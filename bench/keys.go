@@ -108,7 +108,7 @@ func (b *bench) keyedLines(n int) (*os.File, error) {
 	}
 	w := bufio.NewWriter(f)
 	for i := range n {
-		fmt.Fprintf(w, "key-%d %d\n", keyOf(i), i)
+		_, _ = fmt.Fprintf(w, "key-%d %d\n", keyOf(i), i) // Flush says it
 	}
 	return f, errors.Join(w.Flush(), f.Sync())
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -31,6 +32,9 @@ type keyed struct {
 	idle *list.List // those not in use, the one used last at the back
 }
 
+// spareCores is how many more cores the Go scheduler is told of than there are.
+const spareCores = 2
+
 // A keyedPace is the pace of a lane.
 type keyedPace struct {
 	*pace
@@ -56,6 +60,9 @@ func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 		std.log.warn(fmt.Sprintf("--max-read-ahead %d: this process may have %d open files, enough for %d keys at a time (ulimit -n)", o.perLine.ahead, descriptors(), mostFiles()))
 		o.perLine.ahead = mostFiles()
 	}
+	// One who sleeps until its slot keeps a core from others until the Go scheduler notices, which takes it milliseconds. With
+	// many keys there is nearly always somebody who just went to sleep.
+	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareCores)
 	k := &keyed{o: o, debt: debt, most: mostFiles(), std: std, all: map[string]*keyedPace{}, idle: list.New()}
 	if o.config.limit == "" {
 		if k.common, err = k.flags(&place{key: o.key}); err != nil {

@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -93,15 +94,30 @@ type File struct {
 	checked  int64               // when we last looked whether path is still this file
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
 	portable bool
-	page     [pageSize]byte
 	head     [keyAt + KeyMax]byte // a header that is intact: one that is the same need not be checked
 	headKey  string               // the key in it
 	headed   bool                 // whether there is one
 	entries  []entry              // the room that known is in, as a rule
-	buffer   []byte
-	record   [recordRoom]byte
 	tx       tx
+	*scratch               // nil while nobody looks at the file
 	done     chan struct{} // closed by Close
+}
+
+// A scratch is where what is read and written is put. A process that has thousands of files open needs only as many as it looks at.
+type scratch struct {
+	page   [pageSize]byte
+	buffer []byte
+	record [recordRoom]byte
+}
+
+// scratches are those not in use.
+var scratches = sync.Pool{New: func() any { return new(scratch) }} //nolint:gochecknoglobals // it is for all files
+
+func (f *File) borrow() { f.scratch = scratches.Get().(*scratch) } //nolint:forcetypeassert // there is nothing else in it
+
+func (f *File) release() {
+	scratches.Put(f.scratch)
+	f.scratch = nil
 }
 
 // Open opens the state file of a key, and creates it if need be. The key is stored in the file, so that those who may
@@ -135,10 +151,12 @@ func Open(path, key string, o Options) (*File, error) {
 		return nil, pathError(path, err)
 	}
 	f.opts.MustExist = false // one that is removed from now on is made again: those who wait go on in it
+	f.borrow()
 	n, err := f.h.readAt(f.page[:], 0)
 	if err == nil {
 		_, _, err = f.header(f.page[:n])
 	}
+	f.release()
 	if err != nil {
 		_ = f.Close()
 		return nil, pathError(path, err)

@@ -20,6 +20,8 @@ const (
 	// Others look less often the further behind they are.
 	pollEvery = 50 * time.Millisecond
 	pollFirst = 8
+	// crowdEvery is how often those look who find no place to be woken at, as so many sleep in this process.
+	crowdEvery = 200 * time.Millisecond
 )
 
 // Wait waits for a grant of one unit. Goroutines of a File are served in the order in which they call it, and take turns
@@ -383,9 +385,6 @@ func (r *Reservation) at() (int64, bool) {
 // sleep returns nil when it is time to look how things stand, ErrClosed, or the cause of ctx.
 func (f *File) sleep(ctx context.Context, s standing) error {
 	d := lookEvery
-	if s.waker == nil {
-		d = min(d, pollEvery*time.Duration(1+s.ahead/pollFirst))
-	}
 	if s.some {
 		d = min(d, time.Duration(s.slot-f.clock.now()))
 	}
@@ -394,10 +393,12 @@ func (f *File) sleep(ctx context.Context, s standing) error {
 	}
 	var woken <-chan struct{}
 	var elapsed <-chan time.Time
+	every := pollEvery * time.Duration(1+s.ahead/pollFirst)
 	if s.waker != nil {
-		woken = s.waker.sleep(s.wake, d)
-	} else {
-		t := time.NewTimer(d)
+		woken, every = s.waker.sleep(s.wake, d), crowdEvery
+	}
+	if woken == nil {
+		t := time.NewTimer(min(d, every))
 		defer t.Stop()
 		elapsed = t.C
 	}

@@ -74,13 +74,15 @@ func inspect(h handle, path string, hooks hooks) (Status, error) {
 		return Status{}, err
 	}
 	f.owners = newOwners(h, path, hooks.portable || h.remote() != "")
-	var t tx
+	f.borrow()
+	defer f.release()
+	t := &f.tx
 	var key string
 	for try := range readTries {
 		if try > 0 {
 			<-time.After(readPause)
 		}
-		t = tx{f: f}
+		*t = tx{f: f}
 		t.now, t.wall = f.clock.both()
 		var err error
 		if key, err = t.read(); err != nil {
@@ -92,7 +94,7 @@ func inspect(h handle, path string, hooks hooks) (Status, error) {
 	}
 	updated := t.wallAt
 	t.settle(t.now, f.alive)
-	return f.status(&t, key, updated), nil
+	return f.status(t, key, updated), nil
 }
 
 func (f *File) status(t *tx, key string, updated int64) Status {

@@ -18,7 +18,8 @@ type clock struct {
 
 // A waker ends the sleep of other processes. Where there is none (nil) they look more often.
 type waker interface {
-	// sleep returns a channel that is closed when the wake counter is not seen any more, when d has passed, or earlier.
+	// sleep returns a channel that is closed when the wake counter is not seen any more, when d has passed, or earlier. It is nil if
+	// so many sleep that one more has to do without.
 	sleep(seen uint32, d time.Duration) <-chan struct{}
 	// wake ends the sleep of those who have seen another value than the counter has now.
 	wake()

@@ -207,18 +207,31 @@ func newWaker(h handle, portable bool) (waker, error) {
 	return &futex{mem: mem}, nil
 }
 
+// sleepersMost is how many may sleep on futexes in this process: each takes a thread, of which Go has 10,000 at the most, and keeps
+// others from a core until the Go scheduler notices, which takes it longer than most of what we do.
+const sleepersMost = 8
+
+// sleepers is how many do.
+var sleepers atomic.Int32 //nolint:gochecknoglobals // threads belong to the process
+
 // sleep returns a channel that is closed when the counter is not seen any more, or d has passed, or a signal came.
 func (f *futex) sleep(seen uint32, d time.Duration) <-chan struct{} {
+	if sleepers.Add(1) > sleepersMost {
+		sleepers.Add(-1)
+		return nil
+	}
 	var t unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &t)
 	until := unix.NsecToTimespec(t.Nano() + int64(d))
 	done := make(chan struct{})
 	if !f.use() {
+		sleepers.Add(-1)
 		close(done)
 		return done
 	}
 	go func() {
 		defer close(done)
+		defer sleepers.Add(-1)
 		defer f.unuse()
 		_, _, _ = syscall.Syscall6(unix.SYS_FUTEX, f.addr(), futexWaitBitset, uintptr(seen), uintptr(unsafe.Pointer(&until)), 0, futexAny)
 	}()

@@ -36,6 +36,7 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 	if err := f.lock(ctx); err != nil {
 		return f.named(err)
 	}
+	f.borrow()
 	t := &f.tx
 	err = t.load(f)
 	if err == nil && t.write { // what was found wrong is put right whatever comes of change: else it would be found anew
@@ -60,6 +61,7 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 	if t.moved && err == nil && f.openWaker() == nil { // else they find out when they look
 		waker = f.waker
 	}
+	f.release()
 	if e := f.unlock(); err == nil {
 		err = e
 	}
