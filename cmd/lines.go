@@ -28,7 +28,7 @@ type lineOptions struct {
 }
 
 func (o *lineOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVarP(&o.replace, "replace", "I", "{}", "`STR` stands for the line, instead of {}")
+	f.StringVarP(&o.replace, "replace", "I", lineString, "`STR` stands for the line, instead of {}")
 	f.StringVarP(&o.colsep, "colsep", "C", "", "split the line at each match of `REGEXP`: {1} {2} {-1}")
 	f.IntVarP(&o.maxArgs, "max-args", "n", 1, "`N` lines for each command: {1} {2}, or {} for all")
 	f.BoolVar(&o.job.shell, "shell", false, "COMMAND is a script for sh -c, the line its \"$1\"")
@@ -79,7 +79,7 @@ func (o *lineOptions) maker(command []string) (*lineMaker, error) {
 	words := command
 	if o.job.shell {
 		// Text of the input must not become text of the script.
-		if found, ok := template.Used(command[0], o.replace); ok && o.replace == "{}" {
+		if found, ok := template.Used(command[0], o.replace); ok && o.replace == lineString {
 			return nil, fmt.Errorf("%s in the script of --shell is not replaced: write \"$1\" for the line; with -I STR, %s is left alone", found, found)
 		}
 		m.prefix = []string{"sh", "-c", command[0], "sh"}
@@ -179,7 +179,7 @@ func noNUL(r record.Record, args ...string) error {
 }
 
 // scriptOfShell returns the first part of the input that a command puts into the script of a shell: sh -c 'echo {}'.
-func scriptOfShell(words []string, lineString string) (found string, ok bool) {
+func scriptOfShell(words []string, replace string) (found string, ok bool) {
 	switch path.Base(words[0]) {
 	case "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish":
 	default:
@@ -190,7 +190,7 @@ func scriptOfShell(words []string, lineString string) (found string, ok bool) {
 			return "", false
 		}
 		if !strings.HasPrefix(w, "--") && strings.Contains(w, "c") && i+2 < len(words) {
-			return template.Input(words[i+2], lineString)
+			return template.Input(words[i+2], replace)
 		}
 	}
 	return "", false

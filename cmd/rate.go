@@ -47,14 +47,23 @@ func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
 	if _, err := o.config.load(std.log); err != nil {
 		return err
 	}
-	if f := flags.Lookup("replace"); f != nil && (isTemplate(o.config.limit, f) || isTemplate(o.config.account, f)) {
-		if isTemplate(o.config.limit, f) {
+	if flags.Lookup("key-regexp") != nil { // it reads lines
+		replace := lineString
+		if f := flags.Lookup("replace"); f != nil {
+			replace = f.Value.String()
+		}
+		if _, each := template.Used(o.config.limit, replace); each {
 			return nil // each line says which it is
 		}
-		return o.applyJobs(flags, std)
+		if _, each := template.Used(o.config.account, replace); each {
+			return o.applyJobs(flags, std)
+		}
 	}
 	return applyLimit(flags, &o.config, std.log)
 }
+
+// lineString stands for the line, unless another string does.
+const lineString = "{}"
 
 // applyJobs does so for what the limit says of jobs, where each line says what its account is: the rest is that of the account.
 func (o *paceOptions) applyJobs(flags *pflag.FlagSet, std streams) error {
@@ -71,11 +80,6 @@ func (o *paceOptions) applyJobs(flags *pflag.FlagSet, std streams) error {
 		return nil
 	}
 	return err
-}
-
-func isTemplate(text string, replace *pflag.Flag) bool {
-	_, ok := template.Used(text, replace.Value.String())
-	return ok
 }
 
 // addCostFlags adds --cost with a letter, "" for none, and --debt.

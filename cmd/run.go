@@ -65,11 +65,11 @@ func runCommands(ctx context.Context, o *runOptions, files []string, std streams
 	if err != nil {
 		return err
 	}
-	places, err := o.pace.placer("{}", "", "a line that is a command has none, but --key-regexp finds a key in it")
+	places, err := o.pace.placer(lineString, "", "a line that is a command has none, but --key-regexp finds a key in it")
 	if err != nil {
 		return err
 	}
-	in := inputOf{mode: "run", places: places, replace: "{}", tasks: commandMaker{shell: o.job.shell, files: files}, delim: '\n', inputs: inputs}
+	in := inputOf{mode: "run", places: places, replace: lineString, tasks: commandMaker{shell: o.job.shell, files: files}, delim: '\n', inputs: inputs}
 	return runBatch(ctx, &o.pace, &o.job, in, std)
 }
 
