@@ -151,5 +151,9 @@ func flagLine(f *pflag.Flag) string {
 	if f.Value.Type() != "bool" {
 		name += " " + ValueName(f)
 	}
-	return fmt.Sprintf("  %-23s %s\n", name, f.Usage)
+	const column = 23
+	if len(name) > column {
+		name += " "
+	}
+	return fmt.Sprintf("  %-*s %s\n", column, name, f.Usage)
 }

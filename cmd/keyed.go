@@ -57,7 +57,7 @@ func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 		return nil, err
 	}
 	if o.perLine.ahead > mostFiles() {
-		std.log.warn(fmt.Sprintf("--max-read-ahead %d: this process may have %d open files, enough for %d keys at a time (ulimit -n)", o.perLine.ahead, descriptors(), mostFiles()))
+		std.log.warn(fmt.Sprintf("to read %d lines ahead is too many: this process may have %d open files, enough for the keys of %d (ulimit -n)", o.perLine.ahead, descriptors(), mostFiles()))
 		o.perLine.ahead = mostFiles()
 	}
 	// One who sleeps until its slot keeps a core from others until the Go scheduler notices, which takes it milliseconds. With

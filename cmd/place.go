@@ -129,6 +129,11 @@ func (o *paceOptions) keyTemplate() string {
 	return o.key
 }
 
+// replaces reports whether there are replacement strings, so that it matters how a line is split, and what stands for it.
+func (p *placer) replaces() bool {
+	return p.key != nil || p.cost != nil || p.limit != nil || p.account != nil || p.rates != nil
+}
+
 // values returns what replacement strings stand for in a line.
 func (p *placer) values(text string) template.Values {
 	v := template.Values{Line: &text, Args: []string{text}}
@@ -164,10 +169,13 @@ func (p *placer) place(r record.Record, v template.Values) (*place, error) {
 		switch {
 		case found == nil:
 			return bad(fmt.Errorf("--key-regexp '%v' finds no key in it", p.regexp))
-		case found[min(1, len(found)-1)] == "":
+		case len(found) > 1 && found[1] != "":
+			at.key = found[1]
+		case found[0] == "":
 			return bad(fmt.Errorf("the key that --key-regexp '%v' finds in it is empty", p.regexp))
+		default:
+			at.key = found[0]
 		}
-		at.key = found[min(1, len(found)-1)]
 	}
 	for _, t := range p.rates {
 		text, err := expand(t, v)

@@ -226,7 +226,7 @@ func (o *rootOptions) run(ctx context.Context, flags *pflag.FlagSet, command []s
 	}
 	places, err := o.pace.placer(o.lines.replace, o.lines.colsep, sayColsep)
 	flags.Visit(func(f *pflag.Flag) {
-		if places != nil && (f.Name == "replace" || f.Name == "colsep") {
+		if places != nil && places.replaces() && (f.Name == "replace" || f.Name == "colsep") {
 			return
 		}
 		if err == nil && f.Annotations[needsCommand] != nil && givenHere(flags, f.Name) {

@@ -3,6 +3,7 @@
 package pacehttp
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"strconv"
@@ -21,7 +22,8 @@ import (
 type Transport struct {
 	// Base makes the requests; nil is http.DefaultTransport.
 	Base http.RoundTripper
-	// Pacers has the pacers. One whose Default is one limit gives each host that limit.
+	// Pacers has the pacers. One whose Default is one limit gives each host that limit. Without it, and without Pacer, each request
+	// is an error.
 	Pacers *pacer.Registry
 	// Name returns the name of the pacer for a request; nil is the host in lower case, with a port that is not the usual one.
 	Name func(*http.Request) string
@@ -31,6 +33,8 @@ type Transport struct {
 	// Feedback says how long a cooldown is where the host does not say, how long at the most, and whether the rate is cut, too.
 	Feedback pacer.Feedback
 }
+
+var errNoPacers = errors.New("pacehttp: a Transport without Pacers and Pacer: New makes one with limits")
 
 var _ http.RoundTripper = (*Transport)(nil)
 
@@ -73,6 +77,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 func (t *Transport) pacer(req *http.Request) (*pacer.Pacer, error) {
 	if t.Pacer != nil {
 		return t.Pacer(req)
+	}
+	if t.Pacers == nil {
+		return nil, errNoPacers
 	}
 	return t.Pacers.Get(t.name(req))
 }

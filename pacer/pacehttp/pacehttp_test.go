@@ -148,6 +148,16 @@ func TestARequestThatEndsIsNotMade(t *testing.T) {
 	})
 }
 
+func TestWithoutPacersARequestIsAnError(t *testing.T) {
+	req := httptest.NewRequest(http.MethodGet, "http://localhost/", http.NoBody)
+	resp, err := new(pacehttp.Transport).RoundTrip(req)
+	if err == nil {
+		_ = resp.Body.Close()
+		t.Error("it was made")
+	}
+}
+
+
 // A client that asks each host ten times a second at the most, and leaves it alone when it says so.
 func Example() {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
