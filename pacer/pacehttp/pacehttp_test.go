@@ -157,7 +157,6 @@ func TestWithoutPacersARequestIsAnError(t *testing.T) {
 	}
 }
 
-
 // A client that asks each host ten times a second at the most, and leaves it alone when it says so.
 func Example() {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "hello") }))
