@@ -38,7 +38,7 @@ func (t table) String() string {
 		case absolute:
 			cells[4] = "at most " + r.unit.one(r.most)
 		case relative:
-			cells[4] = fmt.Sprintf("ratio at most %.2g", r.most)
+			cells[4] = fmt.Sprintf("ratio at most %.3g", r.most)
 		}
 		if r.goal != none {
 			cells[5] = map[bool]string{true: "yes", false: "**no**"}[r.met()]
