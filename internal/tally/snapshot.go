@@ -33,8 +33,8 @@ type Snapshot struct {
 	// The mean of the intervals between two attempts, and its standard deviation; 0 where there are none.
 	Interval, IntervalSD time.Duration
 
-	Wait     Distribution
-	Run      Distribution
+	Wait Distribution
+	Run  Distribution
 }
 
 // A Distribution describes measured times. The quantiles are off by less than 1 %, or by a microsecond.
