@@ -27,6 +27,8 @@ type keyed struct {
 	// react, when set, has each of them hear of attempts that the remote has throttled.
 	react func(*pace)
 
+	making sync.Mutex // of flags: to look at a set of them may sort it
+
 	mu   sync.Mutex
 	all  map[string]*keyedPace
 	idle *list.List // those not in use, the one used last at the back
@@ -145,6 +147,8 @@ func (k *keyed) open(at *place) (*pace, error) {
 // options returns what the flags, and throttle.toml, say of a place.
 func (k *keyed) options(at *place) (*paceOptions, error) {
 	if k.common == nil {
+		k.making.Lock()
+		defer k.making.Unlock()
 		return k.flags(at)
 	}
 	o := *k.common
