@@ -399,6 +399,7 @@ func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 func (s *Schedule) advance(t int64) {
 	if s.pending && s.until <= t {
 		s.pending = false
+		s.since = max(s.since, s.until) // those who had asked before it ended still have their slots behind it
 		for i := range s.count {
 			g := &s.at(i).gcra
 			if l := g.limit; l.Events > 0 && l.Per > 0 { // one unit is there, and no more
