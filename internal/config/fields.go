@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/throttle-cli/throttle/internal/nearest"
 )
 
 // The fields that say the rate: the first table that has one of them decides about all of them.
@@ -203,52 +205,19 @@ func hint(name string, names []string) string {
 	if len(names) == 1 {
 		text = "\nthere is " + names[0]
 	}
-	if near := nearest(name, names); near != "" {
+	if near := meant(name, names); near != "" {
 		text = fmt.Sprintf(": did you mean %q?%s", near, text)
 	}
 	return text
 }
 
-// nearest returns the name that was probably meant, or "".
-func nearest(name string, names []string) string {
-	name = strings.ReplaceAll(strings.ToLower(name), "-", "_")
-	switch name {
+// meant returns the name that was probably meant, or "".
+func meant(name string, names []string) string {
+	switch strings.ReplaceAll(strings.ToLower(name), "-", "_") {
 	case "delay", "interval":
 		name = fieldEvery
 	case "retries", "tries", "max_attempts":
 		name = "attempts"
 	}
-	best, least := "", 3
-	for _, n := range names {
-		plain := strings.ReplaceAll(strings.ToLower(n), "-", "_")
-		if plain == name || len(name) > 2 && (strings.HasPrefix(plain, name) || len(plain) > 2 && strings.HasPrefix(name, plain)) {
-			return n
-		}
-		// Half of a name that is wrong is another name.
-		if d := distance(name, plain); d < least && 2*d <= len(plain) {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance returns how many characters are to be put in, taken out or replaced to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0] // the field above and to the left
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := before
-			if a[i] != b[j] {
-				replaced++
-			}
-			before = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return nearest.Of(name, names)
 }

@@ -268,7 +268,7 @@ func (c *Config) noLimit(name string) error {
 		return fmt.Errorf("there is no limit %q: there are none %s", name, where)
 	}
 	near := ""
-	if n := nearest(name, names); n != "" {
+	if n := meant(name, names); n != "" {
 		near = fmt.Sprintf(": did you mean %q?", n)
 	}
 	more := ""

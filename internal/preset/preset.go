@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/throttle-cli/throttle/internal/feedback"
+	"github.com/throttle-cli/throttle/internal/nearest"
 )
 
 // A Preset is what is known of a tool.
@@ -106,16 +107,15 @@ func Lookup(name string) (Preset, error) {
 		}
 	}
 	hint := ""
-	if near := nearest(name); near != "" {
+	if near := meant(name); near != "" {
 		hint = fmt.Sprintf("did you mean %q? ", near)
 	}
 	return Preset{}, fmt.Errorf("there is no preset %q\n%sthere are %s", name, hint, strings.Join(Names(), ", "))
 }
 
-// nearest returns the name that was probably meant, or "".
-func nearest(name string) string {
-	name = strings.ToLower(name)
-	switch name {
+// meant returns the name that was probably meant, or "".
+func meant(name string) string {
+	switch strings.ToLower(name) {
 	case "github", "hub":
 		return "gh"
 	case "kubernetes", "k8s", "kubectl.exe":
@@ -123,36 +123,5 @@ func nearest(name string) string {
 	case "google", "gcp", "gsutil":
 		return "gcloud"
 	}
-	best, least := "", 3
-	for _, n := range Names() {
-		if strings.HasPrefix(name, n) || len(name) > 1 && strings.HasPrefix(n, name) {
-			return n
-		}
-		// Half of a name that is wrong is another name.
-		if d := distance(name, n); d < least && 2*d <= len(n) {
-			best, least = n, d
-		}
-	}
-	return best
-}
-
-// distance returns how many characters are to be put in, taken out or replaced to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		before := row[0] // the field above and to the left
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := before
-			if a[i] != b[j] {
-				replaced++
-			}
-			before = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return nearest.Of(name, Names())
 }
