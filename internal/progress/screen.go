@@ -298,6 +298,7 @@ const (
 	noWrap  = "\x1b[?7l"    // what is wider than the row is cut off
 	wrap    = "\x1b[?7h"
 	rest    = "\x1b[J"      // erases what is behind the cursor
+	row     = "\x1b[K"      // the same of its row alone
 	room    = "\x1bD\x1b[A" // makes sure of a row below, and keeps the column, which a newline does not
 	down    = "\r\x1b[B"    // to the start of that row
 	newLine = "\r\n"        //
@@ -332,7 +333,8 @@ func (s *Screen) paint(buf []byte) []byte {
 func (s *Screen) erase(buf []byte) []byte {
 	switch s.shown {
 	case here:
-		buf = append(buf, "\r"+save+rest+back...)
+		// Not with rest from there: if that is the first row, the whole screen is erased, and tmux puts it into its history.
+		buf = append(buf, "\r"+save+row+down+rest+back...)
 	case below:
 		buf = append(buf, room+save+down+rest+back...) // a smaller terminal may have lost that row
 	}

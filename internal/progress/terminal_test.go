@@ -121,6 +121,9 @@ func (v *terminal) csi(args string, last byte) {
 		v.at.pending = false
 	case last == 'K' || last == 'J':
 		r := v.row()
+		if last == 'J' && v.at.row == 0 && v.at.column == 0 && len(r.cells) > 0 {
+			v.t.Error("the whole screen is erased, with something in its first row: tmux puts that into its history")
+		}
 		r.cells = r.cells[:min(v.at.column, len(r.cells))]
 		r.wrapped = false
 		for i := v.top + v.at.row + 1; last == 'J' && i < len(v.rows); i++ {
