@@ -28,9 +28,10 @@ func keys() section {
 		title: "Lines with keys of their own",
 		about: "Each line has one of 10,000 keys by chance, as `throttle --key '{1}' --colsep ' ' --rate 10/s < FILE` has them, next to a\n" +
 			"tenth of the lines and to a plain pipe. The state files are new. Memory is the most that was resident, of which what bench\n" +
-			"itself has is the least; the most of all rounds counts. A line is due when it has been read, which it is once all but 999 of the lines before it have been written,\n" +
-			"and an interval of 100 ms has passed since the line before it of its key was due: what it comes later than that it has waited\n" +
-			"for something else than its limit. So a key that starves would be seen, and one that is a little behind each time, too.\n" +
+			"itself has is the least; the most of all rounds counts. A line is due when it has been read, which it is once all but 999 of\n" +
+			"the lines before it have been written, and an interval of 100 ms has passed since the line before it of its key was due:\n" +
+			"what it comes later than that it has waited for something else than its limit. So a key that starves would be seen, and\n" +
+			"one that is a little behind each time, too.\n" +
 			"Three keys: lines of 1/s, 10/s and 100/s mixed, as many as come in 5 s, and those of the slowest alone. Wall time.",
 		measure: func(b *bench) ([]row, error) {
 			state := filepath.Join(b.dir, "keys")
@@ -125,6 +126,7 @@ func passKeyed(f *os.File, n int, argv ...string) ([]float64, error) {
 	}
 	defer out.Close() //nolint:errcheck // it was only read
 	out.Fd()          // reads block in the kernel, as in pace
+	shrink()
 	p, err := start(f, stdout, argv...)
 	_ = stdout.Close()
 	if err != nil {

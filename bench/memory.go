@@ -62,6 +62,7 @@ func longLine(size int, argv ...string) ([]float64, error) {
 	if err != nil {
 		return nil, err
 	}
+	shrink()
 	p, err := start(stdin, nil, argv...)
 	_ = stdin.Close()
 	if err != nil {
