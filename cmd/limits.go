@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -92,8 +91,8 @@ looked up as a call without flags would. For a file in which all is right it pri
 what it has.`,
 		Example: `  throttle limits check
   throttle limits check deploy/throttle.toml`,
-		RunE: func(_ *cobra.Command, files []string) error {
-			if o.file != "" {
+		RunE: func(c *cobra.Command, files []string) error {
+			if o.file != "" && (len(files) == 0 || givenHere(c.Flags(), "config")) { // the environment names one for those who name none
 				files = append(files, o.file)
 			}
 			return runLimitsCheck(files, asJSON, std)
@@ -169,10 +168,7 @@ func writeProblems(w io.Writer, wrong []error) error {
 			out[i] = problem{at.File, at.Line, at.Column, at.Text}
 		}
 	}
-	e := json.NewEncoder(w)
-	e.SetEscapeHTML(false)
-	e.SetIndent("", "  ")
-	return e.Encode(out)
+	return writeJSON(w, out)
 }
 
 // completeLimits completes the names of limits.

@@ -72,9 +72,11 @@ func newChangeCommand(c *cobra.Command, std streams, change func(ctx context.Con
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
+		// Which entry is changed does not depend on the environment.
 		if !givenHere(c.Flags(), "account") {
-			o.config.account = "" // what is changed does not depend on the environment
+			o.config.account = ""
 		}
+		o.defaults = o.defaults && givenHere(c.Flags(), "defaults")
 		e := config.Entry{Account: o.config.account}
 		switch {
 		case o.defaults && e.Account != "":
@@ -105,8 +107,8 @@ func newChangeCommand(c *cobra.Command, std streams, change func(ctx context.Con
 		return nil
 	}
 	addGroups(c, newGroup("Flags", func(f *pflag.FlagSet) {
-		f.Var((*name)(&o.config.account), "account", "what the account `NAME` has instead")
-		f.BoolVar(&o.defaults, "defaults", false, "what holds for all limits; there is no NAME then")
+		f.Var((*name)(&o.config.account), "account", "of its account `NAME`")
+		f.BoolVar(&o.defaults, "defaults", false, "of the defaults, in the place of a NAME")
 	}, o.config.addFileFlag))
 	return c
 }

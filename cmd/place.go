@@ -26,7 +26,7 @@ type perLineOptions struct {
 
 func (o *perLineOptions) addFlags(f *pflag.FlagSet) {
 	f.Var((*name)(&o.keyRegexp), "key-regexp", "the key of a line is what `REGEXP`, or its group, finds")
-	f.IntVar(&o.ahead, "max-read-ahead", aheadLines, "`N` lines may wait for their keys while others go on")
+	f.IntVar(&o.ahead, "max-read-ahead", aheadLines, "`N` lines may wait for their keys while others go on (1000)")
 }
 
 // A placer says by what limit each line goes.

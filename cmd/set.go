@@ -130,7 +130,10 @@ keep their places; if nobody waits, the rate is forgotten too.`,
 			return runReset(c.Context(), o, keys, std)
 		},
 	}
-	addGroups(c, newGroup("Which", o.addKeyFlags))
+	addGroups(c, newGroup("Which", func(f *pflag.FlagSet) {
+		f.Var((*name)(&o.key), "key", "forget what the key `NAME` was granted")
+		f.Var((*name)(&o.state), "state", "forget what is in the state file `FILE`")
+	}))
 	return c
 }
 

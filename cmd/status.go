@@ -341,9 +341,15 @@ func writeStatusJSON(b *strings.Builder, all []keyStatus, now time.Time) error {
 		}
 		out = append(out, j)
 	}
-	e := json.NewEncoder(b)
+	return writeJSON(b, out)
+}
+
+// writeJSON writes a value for programs that a person may read, too.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false) // a & in a key is a &
 	e.SetIndent("", "  ")
-	return e.Encode(out)
+	return e.Encode(v)
 }
 
 func newJSONLimit(l pacer.Limit, bytes bool) *jsonLimit {
