@@ -125,22 +125,26 @@ func TestABackoffDoesNotHoldWhatIsBehind(t *testing.T) {
 	})
 }
 
+// stuckAtTheSecond has the second task take an hour to come, or as long as anybody waits for it.
+func stuckAtTheSecond(o *batch.Options) {
+	next, n := o.Next, 0
+	o.Next = func(ctx context.Context) (batch.Task, error) {
+		if n++; n == 2 {
+			select {
+			case <-time.After(time.Hour):
+			case <-ctx.Done():
+			}
+		}
+		return next(ctx)
+	}
+}
+
 // An input that does not come must not hold one that is to be run again.
 func TestAnotherAttemptDoesNotWaitForInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{codes: map[string][]int{"1": {1}}}
 		o := scripted(s, pacer.New(pacer.Every(ms)), 1, 2)
-		next := o.Next
-		n := 0
-		o.Next = func(ctx context.Context) (batch.Task, error) {
-			if n++; n == 2 {
-				select {
-				case <-time.After(time.Hour):
-				case <-ctx.Done():
-				}
-			}
-			return next(ctx)
-		}
+		stuckAtTheSecond(&o)
 		o.Retry = batch.Retry{Attempts: 2, Backoff: feedback.Backoff{Base: time.Second, Most: time.Second}}
 		if res := batch.Run(t.Context(), o); res.Started != 2 || res.Failed != 0 {
 			t.Errorf("%+v", res)
@@ -400,17 +404,7 @@ func TestABatchThatEndsDoesNotWaitForInput(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{codes: map[string][]int{"1": {1}}}
 		o := scripted(s, pacer.New(pacer.Every(ms)), 1, 2)
-		next := o.Next
-		n := 0
-		o.Next = func(ctx context.Context) (batch.Task, error) {
-			if n++; n == 2 {
-				select {
-				case <-time.After(time.Hour):
-				case <-ctx.Done():
-				}
-			}
-			return next(ctx)
-		}
+		stuckAtTheSecond(&o)
 		wait, grants, broken := o.Wait, 0, errors.New("the state is broken")
 		o.Wait = func(ctx context.Context, task batch.Task) (batch.Grant, error) {
 			if grants++; grants == 2 {
