@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -35,7 +34,7 @@ func (o *configOptions) load(log *logger) (*config.Config, error) {
 	if o.loaded != nil {
 		return o.loaded, nil
 	}
-	c, err := loadConfig(o.file)
+	c, err := byname.Load(o.file)
 	if err != nil {
 		return nil, err
 	}
@@ -45,9 +44,6 @@ func (o *configOptions) load(log *logger) (*config.Config, error) {
 	o.loaded = c
 	return c, nil
 }
-
-// loadConfig reads the file that is named, which must be there, or the usual ones, which need not.
-func loadConfig(file string) (*config.Config, error) { return byname.Load(file) }
 
 // flagOf returns the flag that says what a field of a file says. The field limit blocks; --limit is a name.
 func flagOf(flags *pflag.FlagSet, field string) *pflag.Flag {
@@ -80,19 +76,20 @@ func given(flags *pflag.FlagSet) map[string]config.Given {
 	return said
 }
 
-// lookup returns what holds for the limit and the account, with the flags that were given; here is whether the limit is named on the
-// command line.
-func (o *configOptions) lookup(c *config.Config, flags *pflag.FlagSet, here bool) (*config.Effective, error) {
-	account := o.account
+// settle takes an account from the environment only where a limit is named: it is for those who do.
+func (o *configOptions) settle(flags *pflag.FlagSet) {
 	if o.limit == "" && !givenHere(flags, "account") {
-		account = "" // the environment names one for those who name a limit
+		o.account = ""
 	}
-	said := given(flags)
-	// In a job THROTTLE_KEY says what the job goes by. A limit that is named there is another one.
-	if _, job := os.LookupEnv("THROTTLE_SEQ"); job && here && said["key"].Env != "" {
-		delete(said, "key")
+}
+
+// lookup returns what holds for the limit and the account, with the flags that were given.
+func (o *configOptions) lookup(flags *pflag.FlagSet, log *logger) (*config.Effective, error) {
+	c, err := o.load(log)
+	if err != nil {
+		return nil, err
 	}
-	return c.Lookup(o.limit, account, said)
+	return c.Lookup(o.limit, o.account, given(flags))
 }
 
 // applyLimit has the flags of a mode say what holds for the limit and the account that o names: what throttle.toml has where it goes
@@ -104,17 +101,17 @@ func (o *configOptions) lookup(c *config.Config, flags *pflag.FlagSet, here bool
 // it is passed over: wait makes no attempts, and what only passes lines on has no command to judge. A flag that takes several
 // values is a pflag.SliceValue.
 func applyLimit(flags *pflag.FlagSet, o *configOptions, log *logger) error {
-	c, err := o.load(log)
-	if err != nil {
-		return err
-	}
-	e, err := o.lookup(c, flags, givenHere(flags, "limit"))
+	e, err := o.lookup(flags, log)
 	if err != nil {
 		return err
 	}
 	if e.Blocked {
 		return blockedBy(e, flags)
 	}
+	return applyValues(flags, e, log)
+}
+
+func applyValues(flags *pflag.FlagSet, e *config.Effective, log *logger) error {
 	for _, v := range e.Values {
 		if err := applyValue(flags, e, v, log); err != nil {
 			return err
@@ -132,13 +129,17 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 		f := flags.Lookup(name)
 		return f != nil && f.Changed
 	}
-	switch {
-	case v.Field == "max_wait" && changed("no-wait"):
+	if v.Field == "max_wait" && changed("no-wait") {
 		return nil // who does not wait at all waits no longer than that
-	case v.Field == "key" && changed("state") && v.Origin.File == "":
-		return nil // the state file says with whom the rate is shared, and the name of the limit does not
-	case v.Field == "key" && changed("state"):
-		return fmt.Errorf("--state does not go with the key of limit %s, which is %q (%v)", e.Limit, v.Texts[0], v.Origin)
+	}
+	for _, other := range []string{"state", "key-regexp"} {
+		if v.Field != "key" || !changed(other) {
+			continue
+		}
+		if v.Origin.File == "" { // the flag says with whom the rate is shared, and the name of the limit does not
+			return nil
+		}
+		return fmt.Errorf("--%s does not go with the key of limit %s, which is %q (%v)", other, e.Limit, v.Texts[0], v.Origin)
 	}
 	// A file says the rate in one way, and whatever said it in another one no longer does.
 	if v.Field == "rate" || v.Field == "every" {
@@ -200,8 +201,10 @@ func blockedBy(e *config.Effective, flags *pflag.FlagSet) *blockedError {
 		what = "a call without --limit"
 	}
 	b := &blockedError{what: what, where: fmt.Sprintf("%s:%d: limit = 0", v.Origin.File, v.Origin.Line), code: codeNotGranted}
-	if code, err := flags.GetInt("conflict-exit-code"); err == nil {
-		b.code = code
+	if f := flags.Lookup("conflict-exit-code"); f != nil {
+		if code, ok := f.Value.(*codeValue); ok {
+			b.code = int(*code)
+		}
 	}
 	return b
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/internal/config"
 )
 
 const configured = `[defaults]
@@ -48,7 +51,7 @@ type mode struct {
 	key      string
 	state    string
 	cooldown time.Duration
-	code     int
+	code     codeValue
 }
 
 func (m *mode) flags() *pflag.FlagSet {
@@ -64,7 +67,8 @@ func (m *mode) flags() *pflag.FlagSet {
 	f.Var((*name)(&m.key), "key", "")
 	f.Var((*name)(&m.state), "state", "")
 	f.Var(newDuration(&m.cooldown, time.Hour), "max-cooldown", "")
-	f.IntVar(&m.code, "conflict-exit-code", codeNotGranted, "")
+	m.code = codeNotGranted
+	f.Var(&m.code, "conflict-exit-code", "")
 	return f
 }
 
@@ -207,6 +211,7 @@ func apply(t *testing.T, args string, env map[string]string) (got, warned string
 	}
 	var b bytes.Buffer
 	var blocked *blockedError
+	o.settle(flags) // as each mode does
 	switch err := applyLimit(flags, &o, newLogger(&b)); {
 	case errors.As(err, &blocked):
 		return fmt.Sprintf("exit %d: %v", codeOf(err), err), b.String()
@@ -219,4 +224,14 @@ func apply(t *testing.T, args string, env map[string]string) (got, warned string
 		}
 	}
 	return m.String(), b.String()
+}
+
+// What a file may say of a limit, limits show can be asked about.
+func TestShowTakesAFlagForEachField(t *testing.T) {
+	flags := newLimitsShowCommand(streams{log: newLogger(io.Discard)}).Flags()
+	for _, field := range config.Fields() {
+		if field != "limit" && field != "store" && flagOf(flags, field) == nil {
+			t.Errorf("there is no flag for %s", field)
+		}
+	}
 }

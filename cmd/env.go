@@ -15,6 +15,7 @@ const (
 	needsCommand = "needs-command" // it means nothing where lines are passed on
 	fromEnv      = "from-environment"
 	fromFile     = "from-file"
+	fromJob      = "from-job" // the key that the job goes by in which throttle runs
 )
 
 // synonyms are flags that say the same thing in different ways: one that is given wins over the variable of another.
@@ -44,8 +45,9 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 			}
 		}
 	}
-	// In a job THROTTLE_KEY says what the job goes by. A rate that is named there is another one.
-	if _, job := lookup("THROTTLE_SEQ"); job && (given("rate") || given("every") || given("delay")) {
+	// In a job THROTTLE_KEY says what the job goes by. A rate, or a limit, that is named there is another one.
+	_, job := lookup("THROTTLE_SEQ")
+	if job && slices.ContainsFunc([]string{"rate", "every", "delay", "limit"}, given) {
 		decided["key"] = true
 	}
 	flags.VisitAll(func(f *pflag.Flag) {
@@ -57,7 +59,11 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 		if !ok || value == "" {
 			return
 		}
-		if setErr := flags.Set(f.Name, value); setErr != nil {
+		texts := []string{value}
+		if f.Name == "rate" {
+			texts = splitRates(value)
+		}
+		if setErr := setAll(flags, f, texts); setErr != nil {
 			var invalid *pflag.InvalidValueError
 			if errors.As(setErr, &invalid) {
 				setErr = fmt.Errorf("%q: %w", value, valueError(invalid))
@@ -65,6 +71,9 @@ func fromEnvironment(flags *pflag.FlagSet, lookup func(string) (string, bool)) (
 			err = fmt.Errorf("environment variable %s: %w", name, setErr)
 		}
 		_ = flags.SetAnnotation(f.Name, fromEnv, []string{name})
+		if job && f.Name == "key" {
+			_ = flags.SetAnnotation(f.Name, fromJob, []string{name})
+		}
 	})
 	return err
 }
@@ -90,10 +99,10 @@ func environ(key string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
-		case "THROTTLE_SEQ", "THROTTLE_SLOT", "THROTTLE_ATTEMPT":
+		case "THROTTLE_KEY", "THROTTLE_SEQ", "THROTTLE_SLOT", "THROTTLE_ATTEMPT":
 			return true
 		}
-		return name == "THROTTLE_KEY"
+		return false
 	})
 	if key != "" {
 		env = append(env, "THROTTLE_KEY="+key)

@@ -71,18 +71,15 @@ func runExec(ctx context.Context, o *execOptions, command []string, std streams)
 	sig := catch(ctx)
 	defer sig.stop()
 	g, err := o.take(sig.ctx, std)
-	var interrupt *job.Interrupt
 	switch {
-	case errors.As(err, &interrupt):
-		return exitCode(codeOf(interrupt))
 	case err != nil:
-		return err
+		return interrupted(err)
 	case !g.Granted:
 		return o.refused(g, std)
 	}
 	sig.release() // from here on a signal is the command's
-	if errors.As(context.Cause(sig.ctx), &interrupt) {
-		return exitCode(codeOf(interrupt))
+	if err := context.Cause(sig.ctx); err != nil {
+		return interrupted(err)
 	}
 	env := append(environ(g.Key), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
 	return become(path, command, env, std)

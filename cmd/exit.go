@@ -25,6 +25,24 @@ const (
 	codeSignal     = 128 // plus the number of the signal that ended it
 )
 
+// A codeValue is the value of a flag that is an exit code.
+type codeValue int
+
+func (c *codeValue) String() string { return strconv.Itoa(int(*c)) }
+
+// Set is that of pflag.Value.
+func (c *codeValue) Set(s string) error {
+	n, err := strconv.ParseUint(s, 10, 8)
+	if err != nil {
+		return errors.New("it is 0 to 255")
+	}
+	*c = codeValue(n)
+	return nil
+}
+
+// Type is that of pflag.Value.
+func (*codeValue) Type() string { return "code" }
+
 // codeOf returns the code for an error that ended throttle.
 func codeOf(err error) int {
 	var code exitCode

@@ -19,7 +19,7 @@ type grantOptions struct {
 	pace         paceOptions
 	maxWait      string
 	noWait       bool
-	conflictCode int
+	conflictCode codeValue
 	usage        bool // whether what is left of the limits is wanted, too
 }
 
@@ -34,7 +34,8 @@ func (o *grantOptions) addFlags(f *pflag.FlagSet) {
 }
 
 func (o *grantOptions) addCodeFlag(f *pflag.FlagSet) {
-	f.IntVarP(&o.conflictCode, "conflict-exit-code", "E", codeNotGranted, "exit with `CODE` when giving up")
+	o.conflictCode = codeNotGranted
+	f.VarP(&o.conflictCode, "conflict-exit-code", "E", "exit with `CODE` when giving up")
 }
 
 // A grant is what one waited for.
@@ -88,9 +89,6 @@ func (o *grantOptions) take(ctx context.Context, std streams) (grant, error) {
 func (o *grantOptions) open(std streams) (*lockfile.File, error) {
 	if _, err := o.patience(); err != nil {
 		return nil, err
-	}
-	if o.conflictCode < 0 || o.conflictCode > 255 {
-		return nil, fmt.Errorf("--conflict-exit-code %d: it is 0 to 255", o.conflictCode)
 	}
 	if !o.pace.shared() {
 		o.pace.key = defaultKey

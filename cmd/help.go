@@ -109,13 +109,7 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 		fmt.Fprintf(&b, "%s\n\n", c.Long)
 	}
 	fmt.Fprintf(&b, "%s\n\nUsage: %s\n", c.Example, c.UseLine())
-	var names []string
-	for _, sub := range c.Commands() {
-		if sub.IsAvailableCommand() {
-			names = append(names, sub.Name())
-		}
-	}
-	if len(names) > 0 {
+	if names := namesOf(c); len(names) > 0 {
 		fmt.Fprintf(&b, "Commands: %s (%s COMMAND --help)\n", strings.Join(names, ", "), c.CommandPath())
 	}
 	all := wantsAll(c)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -34,9 +33,6 @@ type keyed struct {
 	idle *list.List // those not in use, the one used last at the back
 }
 
-// spareCores is how many more cores the Go scheduler is told of than there are.
-const spareCores = 2
-
 // A keyedPace is the pace of a lane.
 type keyedPace struct {
 	*pace
@@ -59,12 +55,11 @@ func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 		return nil, err
 	}
 	if o.perLine.ahead > mostFiles() {
-		std.log.warn(fmt.Sprintf("to read %d lines ahead is too many: this process may have %d open files, enough for the keys of %d (ulimit -n)", o.perLine.ahead, descriptors(), mostFiles()))
+		if givenHere(o.given, "max-read-ahead") {
+			std.log.warn(fmt.Sprintf("to read %d lines ahead is too many: this process may have %d open files, enough for the keys of %d (ulimit -n)", o.perLine.ahead, descriptors(), mostFiles()))
+		}
 		o.perLine.ahead = mostFiles()
 	}
-	// One who sleeps until its slot keeps a core from others until the Go scheduler notices, which takes it milliseconds. With
-	// many keys there is nearly always somebody who just went to sleep.
-	runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareCores)
 	k := &keyed{o: o, debt: debt, most: mostFiles(), std: std, all: map[string]*keyedPace{}, idle: list.New()}
 	if o.config.limit == "" {
 		if k.common, err = k.flags(&place{key: o.key}); err != nil {
@@ -100,8 +95,8 @@ func (k *keyed) use(at *place) (*keyedPace, error) {
 	}
 	if !slices.Equal(p.first.rates, at.rates) {
 		k.done(p)
-		return nil, fmt.Errorf("%s: the rate of %s is %s, and before, in %s, it was %s",
-			at.where, p.whose, strings.Join(at.rates, " and "), p.first.where, strings.Join(p.first.rates, " and "))
+		return nil, fmt.Errorf("%s: the rate of key %q is %s, and before, in %s, it was %s",
+			at.where, p.key, strings.Join(at.rates, " and "), p.first.where, strings.Join(p.first.rates, " and "))
 	}
 	return p, nil
 }
@@ -166,7 +161,6 @@ func (k *keyed) flags(at *place) (*paceOptions, error) {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.addFlags(flags)
 	o.addCostFlags(flags, "")
-	o.maxQueue = anyQueue
 	if !k.o.patient {
 		o.addQueueFlags(flags)
 	}

@@ -29,7 +29,7 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.every, "every", "", "one each `INTERVAL` such as 100ms or 1.5s")
 	f.StringVar(&o.every, "delay", "", "the same as --every")
 	f.StringVar(&o.algorithm, "algorithm", "", "`HOW`: paced, token-bucket, sliding-window, fixed-window")
-	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time; otherwise 1")
+	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time")
 	_ = f.MarkHidden("delay")
 	o.here = func(flag string) bool { return givenHere(f, flag) }
 }
@@ -84,8 +84,7 @@ func (o *limitOptions) limits() (w wanted, err error) {
 	if err := o.checkBurst(); err != nil {
 		return w, err
 	}
-	texts := o.texts()
-	rate := byname.Rate{Rates: texts, Every: o.every, Algorithm: o.algorithm, Burst: max(o.burst, 0)}
+	rate := byname.Rate{Rates: o.rates, Every: o.every, Algorithm: o.algorithm, Burst: max(o.burst, 0)}
 	if w.limits, w.unit, err = rate.Limits(); err != nil {
 		return w, err
 	}
@@ -93,22 +92,18 @@ func (o *limitOptions) limits() (w wanted, err error) {
 		return w, errors.New("--rate inf says that there is no limit: give it alone")
 	}
 	for i := range w.limits {
-		w.open = append(w.open, o.algorithm == "" && o.burst == noBurst && (i >= len(texts) || !strings.Contains(texts[i], ",")))
+		w.open = append(w.open, o.algorithm == "" && o.burst == noBurst && (i >= len(o.rates) || !strings.Contains(o.rates[i], ",")))
 	}
 	return w, nil
 }
 
-// texts returns the rates one by one: the environment has several in one variable, with spaces between.
-func (o *limitOptions) texts() (texts []string) {
-	for _, r := range o.rates {
-		fields := strings.Fields(r)
-		if len(fields) > 1 && !slices.ContainsFunc(fields, func(f string) bool { return !strings.Contains(f, "/") }) {
-			texts = append(texts, fields...)
-		} else {
-			texts = append(texts, r)
-		}
+// splitRates returns the rates of a variable one by one: it has them with spaces between.
+func splitRates(text string) []string {
+	fields := strings.Fields(text)
+	if slices.ContainsFunc(fields, func(f string) bool { return !strings.Contains(f, "/") }) {
+		return []string{text} // 10 / s
 	}
-	return texts
+	return fields
 }
 
 func (o *limitOptions) checkBurst() error {

@@ -82,7 +82,7 @@ func (l sharedLimiter) limit() pacer.Limit {
 func (l sharedLimiter) now() limitState {
 	s, err := l.Status()
 	if err != nil { // the next grant says so
-		return limitState{set: l.Limit(), effective: l.Limit()}
+		return limitState{set: l.limit(), effective: l.limit()}
 	}
 	return limitState{set: s.Limit, effective: s.Effective, usage: s.Usage, cooldown: s.Cooldown, paused: s.Paused}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/byname"
 	"github.com/throttle-cli/throttle/internal/config"
+	"github.com/throttle-cli/throttle/internal/nearest"
 )
 
 func newLimitsCommand(std streams) *cobra.Command {
@@ -30,13 +31,12 @@ one with --limit NAME, and by what an account has instead with --account NAME.`,
 				return fmt.Errorf("say what to do with them: %s\nsee %s --help", oneOf(namesOf(c)), c.CommandPath())
 			}
 			hint := ""
-			if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
-				hint = fmt.Sprintf(": did you mean %q?", similar[0])
+			if similar := nearest.Of(args[0], namesOf(c)); similar != "" {
+				hint = fmt.Sprintf(": did you mean %q?", similar)
 			}
 			return fmt.Errorf("unknown command %q of limits%s\nthere are %s", args[0], hint, strings.Join(namesOf(c), ", "))
 		},
-		DisableFlagsInUseLine:      true,
-		SuggestionsMinimumDistance: 2,
+		DisableFlagsInUseLine: true,
 	}
 	c.AddCommand(newLimitsListCommand(std), newLimitsShowCommand(std), newLimitsCheckCommand(std), newLimitsSetCommand(std), newLimitsUnsetCommand(std))
 	addGroups(c)
@@ -107,6 +107,7 @@ func runLimitsCheck(files []string, asJSON bool, std streams) error {
 		files = []string{""} // the usual ones, as they are in force together
 	}
 	wrong := []error{}
+	var unread error
 	var right strings.Builder
 	for _, file := range files {
 		o := configOptions{file: file}
@@ -116,8 +117,9 @@ func runLimitsCheck(files []string, asJSON bool, std streams) error {
 		case errors.As(err, &problems):
 			wrong = append(wrong, problems...)
 			continue
-		case err != nil:
-			return err
+		case err != nil: // the others are told of all the same
+			unread = errors.Join(unread, err)
+			continue
 		case len(c.Files()) == 0:
 			return fmt.Errorf("there is no file to check: neither %s", strings.Join(o.files(), " nor "))
 		}
@@ -128,7 +130,7 @@ func runLimitsCheck(files []string, asJSON bool, std streams) error {
 			for _, name := range c.Limits() {
 				accounts += len(c.Accounts(name))
 			}
-			fmt.Fprintf(&right, "%s: %s, %s\n", strings.Join(c.Files(), " and "), counted(len(c.Limits()), "limit"), counted(accounts, "account"))
+			fmt.Fprintf(&right, "%s: %s, %s\n", strings.Join(c.Files(), " and "), plural(len(c.Limits()), "limit"), plural(accounts, "account"))
 		}
 	}
 	var err error
@@ -140,17 +142,10 @@ func runLimitsCheck(files []string, asJSON bool, std streams) error {
 		}
 		_, err = io.WriteString(std.out, right.String())
 	}
-	if err == nil && len(wrong) > 0 {
+	if err = errors.Join(unread, err); err == nil && len(wrong) > 0 {
 		return exitCode(codeWrongFile)
 	}
 	return err
-}
-
-func counted(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func writeProblems(w io.Writer, wrong []error) error {
@@ -177,7 +172,7 @@ func completeLimits(c *cobra.Command, _ []string, _ string) ([]string, cobra.She
 	if f := c.Flags().Lookup("config"); f != nil {
 		file = f.Value.String()
 	}
-	known, err := loadConfig(file)
+	known, err := byname.Load(file)
 	if err != nil { // nobody wants to hear of it in the middle of a line
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

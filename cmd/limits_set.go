@@ -99,7 +99,7 @@ func newChangeCommand(c *cobra.Command, std streams, change func(ctx context.Con
 		}
 		std.log.note(fmt.Sprintf("%s: %v is changed", file, e), "file", file)
 		// The value is right by itself, but may not go with what is there.
-		if now, err := loadConfig(file); err == nil {
+		if now, err := byname.Load(file); err == nil {
 			for _, problem := range byname.Problems(now) {
 				std.log.warn("warning: " + problem.Error())
 			}

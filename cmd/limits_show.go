@@ -35,9 +35,13 @@ call would have may be given. Without a NAME it shows what holds without a limit
 			return completeLimits(c, args, word)
 		},
 		RunE: func(c *cobra.Command, names []string) error {
-			if len(names) > 0 {
+			if len(names) > 0 { // as --limit has it
 				o.config.limit = names[0]
+				if key := c.Flags().Lookup("key"); key.Annotations[fromJob] != nil {
+					_ = forget(key) // a text can be anything
+				}
 			}
+			o.config.settle(c.Flags())
 			return runLimitsShow(o, c.Flags(), std)
 		},
 	}
@@ -97,7 +101,7 @@ func runLimitsShow(o *showOptions, flags *pflag.FlagSet, std streams) error {
 			return fmt.Errorf("%v: %w", from, err)
 		}
 	}
-	e, err := o.config.lookup(c, flags, true)
+	e, err := o.config.lookup(flags, std.log)
 	if err != nil {
 		return err
 	}
@@ -110,7 +114,7 @@ func runLimitsShow(o *showOptions, flags *pflag.FlagSet, std streams) error {
 		return err
 	}
 	// Each of the values is right. What is wrong with them together would be an error of the call.
-	if _, _, err := byname.RateOf(e).Limits(); err != nil && !e.Blocked {
+	if _, _, err := byname.RateOf(e).Limits(); err != nil && !e.Blocked && !config.IsTemplate(e.Texts("rate")) {
 		std.log.warn("warning: so a call is an error: " + err.Error())
 	}
 	return nil

@@ -22,7 +22,6 @@ type pace struct {
 	key   string
 	cost  int    // of each grant
 	keyed *keyed // nil unless lines have keys of their own
-	whose string // names the limit in messages
 	// next is the slot that is waited for, where tracks is set; zero for none.
 	next   atomic.Pointer[time.Time]
 	tracks bool
@@ -117,7 +116,7 @@ type grantOf struct {
 func (g grantOf) Throttled(a *batch.Attempt) error {
 	f := g.pace.feedback
 	f.After = a.Verdict.After
-	ctx, stop := context.WithTimeout(context.Background(), tellWithin)
+	ctx, stop := context.WithTimeout(context.Background(), lockTime)
 	defer stop()
 	c, err := g.r.Throttled(ctx, f)
 	if err != nil {
@@ -129,6 +128,3 @@ func (g grantOf) Throttled(a *batch.Attempt) error {
 
 // Ended is that of batch.Grant: nothing is given back.
 func (grantOf) Ended() {}
-
-// tellWithin is how long the lock of the state, which takes microseconds, is waited for.
-const tellWithin = 10 * time.Second

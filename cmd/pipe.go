@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/batch"
@@ -44,17 +45,17 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	if err != nil {
 		return err
 	}
-	if err := o.leftover.open(std, o.input.file); err != nil {
-		return err
-	}
 	o.pace.lines = o.places
-	p, err := o.pace.open(o.places == nil || o.pace.debt, std)
+	p, err := o.pace.open(o.places == nil, std)
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	if p.unit == pacer.Bytes && (p.cost > 1 || o.places != nil) {
 		return fmt.Errorf("--cost %s: with a rate in bytes a line costs its length", o.pace.cost)
+	}
+	if err := o.leftover.open(std, o.input.file); err != nil {
+		return err
 	}
 	sig := catch(ctx)
 	defer sig.stop()
@@ -102,12 +103,18 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 	return end
 }
 
+// spareCores is how many more cores the Go scheduler is told of than there are.
+const spareCores = 2
+
 // runPlaces passes on lines that go by limits, or have costs, of their own.
 func runPlaces(ctx context.Context, p *pace, places *placer, in *record.Reader, delim byte, out io.Writer) (unsent []byte, err error) {
 	var bad string // a line that has no place
 	ahead := 1
 	if p.keyed != nil {
 		ahead = p.keyed.o.perLine.ahead
+		// One who sleeps until its slot keeps a core from others until the Go scheduler notices, which takes it milliseconds. With
+		// many keys there is nearly always somebody who just went to sleep.
+		defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareCores))
 	}
 	unsent, err = pipe.Keyed(ctx, func(ctx context.Context) (pipe.Line, error) {
 		r, err := in.Next(ctx)

@@ -3,7 +3,6 @@ package cmd
 import (
 	"errors"
 	"fmt"
-	"os"
 	"regexp"
 	"strings"
 
@@ -54,11 +53,10 @@ type place struct {
 func (o *paceOptions) placer(replace, colsep, advice string) (*placer, error) {
 	p := &placer{}
 	parse := func(flag, text string) (*template.Template, error) {
-		found, ok := template.Used(text, replace)
-		switch {
-		case !ok:
+		if _, ok := template.Used(text, replace); !ok {
 			return nil, nil
-		case found == "{#}" || found == "{%}":
+		}
+		if found, ok := template.Number(text, replace); ok {
 			return nil, fmt.Errorf("--%s %q: %s is known only when a job starts, and its slot comes before", flag, text, found)
 		}
 		t := template.Parse([]string{text}, replace)
@@ -123,7 +121,7 @@ func (o *paceOptions) placer(replace, colsep, advice string) (*placer, error) {
 
 // keyTemplate returns the key as it may differ from line to line. That of a job was made of a line: it is data.
 func (o *paceOptions) keyTemplate() string {
-	if _, job := os.LookupEnv("THROTTLE_SEQ"); job && o.given.Lookup("key").Annotations[fromEnv] != nil {
+	if o.given.Lookup("key").Annotations[fromJob] != nil {
 		return ""
 	}
 	return o.key

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/throttle-cli/throttle/internal/byname"
 	"github.com/throttle-cli/throttle/internal/finetimer"
 	"github.com/throttle-cli/throttle/internal/template"
 	"github.com/throttle-cli/throttle/pacer"
@@ -31,6 +32,7 @@ type paceOptions struct {
 const anyQueue = -1
 
 func (o *paceOptions) addFlags(f *pflag.FlagSet) {
+	o.maxQueue = anyQueue
 	o.limit.addFlags(f)
 	o.addKeyFlags(f)
 	o.config.addFlags(f)
@@ -44,19 +46,16 @@ func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 // apply has the flags say what throttle.toml says. It comes first.
 func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
 	o.given = flags
-	if _, err := o.config.load(std.log); err != nil {
-		return err
-	}
+	o.config.settle(flags)
 	if flags.Lookup("key-regexp") != nil { // it reads lines
 		replace := lineString
 		if f := flags.Lookup("replace"); f != nil {
 			replace = f.Value.String()
 		}
-		if _, each := template.Used(o.config.limit, replace); each {
-			return nil // each line says which it is
-		}
-		if _, each := template.Used(o.config.account, replace); each {
-			return o.applyJobs(flags, std)
+		_, eachLimit := template.Used(o.config.limit, replace)
+		_, eachAccount := template.Used(o.config.account, replace)
+		if eachLimit || eachAccount {
+			return o.applyJobs(flags, eachLimit, std)
 		}
 	}
 	return applyLimit(flags, &o.config, std.log)
@@ -65,21 +64,26 @@ func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
 // lineString stands for the line, unless another string does.
 const lineString = "{}"
 
-// applyJobs does so for what the limit says of jobs, where each line says what its account is: the rest is that of the account.
-func (o *paceOptions) applyJobs(flags *pflag.FlagSet, std streams) error {
+// applyJobs does so for what is said of jobs, where each line says what its account is, or its limit too: then it is what the defaults
+// say. The rest is that of the line, also whether it is blocked.
+func (o *paceOptions) applyJobs(flags *pflag.FlagSet, eachLimit bool, std streams) error {
 	jobs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	for _, name := range []string{"preset", "adaptive", "attempts", "max-cooldown"} {
 		if f := flags.Lookup(name); f != nil {
 			jobs.AddFlag(f)
 		}
 	}
-	limit := o.config
-	limit.account = ""
-	err := applyLimit(jobs, &limit, std.log)
-	if blocked := (*blockedError)(nil); errors.As(err, &blocked) { // an account of it may not be
-		return nil
+	of := o.config
+	of.account = byname.Anybody
+	if eachLimit {
+		of.limit, of.account = "", ""
 	}
-	return err
+	e, err := of.lookup(jobs, std.log)
+	o.config.loaded = of.loaded
+	if err != nil {
+		return err
+	}
+	return applyValues(jobs, e, std.log)
 }
 
 // addCostFlags adds --cost with a letter, "" for none, and --debt.
@@ -172,7 +176,7 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 	} else if err := w.limits.CheckCost(int64(cost), false); err != nil {
 		return nil, o.explain(err)
 	}
-	return &pace{limiter: ownLimiter{pacer.NewAll(w.limits, opts...)}, unit: w.unit, ahead: ahead, cost: cost, whose: o.name(), explain: o.explain}, nil
+	return &pace{limiter: ownLimiter{pacer.NewAll(w.limits, opts...)}, unit: w.unit, ahead: ahead, cost: cost, explain: o.explain}, nil
 }
 
 func (o *paceOptions) openShared(w wanted, cost int, debt bool, std streams) (*pace, error) {
@@ -201,5 +205,5 @@ func (o *paceOptions) openShared(w wanted, cost int, debt bool, std streams) (*p
 		w.unit = pacer.Bytes
 	}
 	l := sharedLimiter{File: f, given: given, known: known}
-	return &pace{limiter: l, unit: w.unit, key: o.key, cost: cost, shared: true, whose: o.name(), explain: o.explain}, nil
+	return &pace{limiter: l, unit: w.unit, key: o.key, cost: cost, shared: true, explain: o.explain}, nil
 }

@@ -15,6 +15,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/throttle-cli/throttle/internal/nearest"
 )
 
 // streams are what a command reads and writes.
@@ -123,8 +125,7 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 
-		SuggestionsMinimumDistance: 2,
-		Args:                       commandAfterDash,
+		Args: commandAfterDash,
 		RunE: func(c *cobra.Command, command []string) error {
 			if wantsAll(c) {
 				return c.Help()
@@ -211,8 +212,8 @@ func commandAfterDash(c *cobra.Command, args []string) error {
 	if len(args) == 0 || c.ArgsLenAtDash() == 0 {
 		return nil
 	}
-	if similar := c.SuggestionsFor(args[0]); len(similar) > 0 {
-		return fmt.Errorf("unknown command %q: did you mean %q?\nsee throttle --help", args[0], similar[0])
+	if similar := nearest.Of(args[0], namesOf(c)); similar != "" {
+		return fmt.Errorf("unknown command %q: did you mean %q?\nsee throttle --help", args[0], similar)
 	}
 	return fmt.Errorf("unexpected argument %q: a command for each line stands after --, as in: throttle --rate 5/s -- %s\nsee throttle --help", args[0], args[0])
 }

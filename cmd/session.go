@@ -105,7 +105,7 @@ func (s *session) state() progress.State {
 	}
 	return progress.State{
 		Snapshot: s.tally.Snapshot(), Wanted: grants(limit.set, s.pace.cost), Effective: grants(limit.effective, s.pace.cost),
-		Unknown: s.pace.keyed != nil, Usage: limit.usage, Cost: s.pace.cost, Next: next, Cooldown: limit.cooldown,
+		Unknown: s.pace.keyed != nil || s.in.places != nil && s.in.places.cost != nil, Usage: limit.usage, Cost: s.pace.cost, Next: next, Cooldown: limit.cooldown,
 		Paused: limit.paused || s.pauser.paused() != nil, Jobs: s.jobs,
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/throttle-cli/throttle/pacer"
 )
 
-// lockTime is how long set and reset wait for the lock of a state file.
+// lockTime is how long the lock of a state file, which takes microseconds, is waited for where something is to be said there.
 const lockTime = 10 * time.Second
 
 // setOptions are those of the command that changes a shared limit.
@@ -42,8 +42,9 @@ key is paused nobody has a grant, and those who wait keep their places.`,
 			if err := o.pace.apply(c.Flags(), std); err != nil {
 				return err
 			}
-			if o.says() {
-				o.pace.limit.only()
+			// The environment, and a file, have a rate for those who say nothing else.
+			if l := &o.pace.limit; o.says() || l.here("burst") || l.here("algorithm") || !l.given() {
+				l.only()
 			}
 			return runSet(c.Context(), o, std)
 		},

@@ -327,7 +327,7 @@ func writeStatusJSON(b *strings.Builder, all []keyStatus, now time.Time) error {
 	for _, s := range all {
 		j := jsonStatus{
 			Key: s.Key, Path: s.Path, Until: jsonTime(s.Cooldown), Left: seconds(max(s.Cooldown.Sub(now), 0)), Paused: s.Paused, Events: s.Throttled,
-			Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{}, Limits: []jsonUsage{},
+			Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{},
 		}
 		if s.err != nil {
 			j.Error = s.err.Error()

@@ -30,7 +30,7 @@ func newTryCommand(std streams) *cobra.Command {
 		Use:   "try [--key NAME] [--rate RATE] [flags]",
 		Short: "Take a grant of a shared rate if there is one now",
 		Long: `Takes a grant if it is due now and nobody waits, and exits with 0. If not it
-exits with 75, takes nothing, and says when there will be one. What is left of
+exits with 75 (or -E), takes nothing, and says when there will be one. What is left of
 the limits is printed for those who have to answer somebody else.`,
 		Example: `  throttle try --key login:alice --rate 5/m --json || exit
   throttle try --key login:alice --rate 5/m --headers    for an answer with status 429`,
@@ -113,8 +113,8 @@ func refill(u pacer.Usage) time.Duration {
 
 func wholeSeconds(d time.Duration) int64 { return int64((d + time.Second - 1) / time.Second) }
 
-// nearest returns the usage that ends first: the one with the least left, and of those the one where more comes last.
-func nearest(usage []pacer.Usage) (u pacer.Usage, ok bool) {
+// tightest returns the usage that ends first: the one with the least left, and of those the one where more comes last.
+func tightest(usage []pacer.Usage) (u pacer.Usage, ok bool) {
 	limited := slices.DeleteFunc(slices.Clone(usage), func(u pacer.Usage) bool { return u.Quota == 0 })
 	if len(limited) == 0 {
 		return u, false

@@ -93,7 +93,7 @@ func printGrant(g grant, std streams) error {
 	} else if g.Retry >= 0 {
 		out.Retry = seconds(g.Retry)
 	}
-	if u, ok := nearest(g.Usage); ok {
+	if u, ok := tightest(g.Usage); ok {
 		out.Limit, out.Remaining, out.Reset = u.Limit.String(), &u.Remaining, seconds(u.Reset)
 	}
 	return json.NewEncoder(std.out).Encode(out)

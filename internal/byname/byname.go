@@ -156,7 +156,7 @@ func Problems(c *config.Config) []error {
 	var problems []error
 	seen := make(map[config.Error]bool)
 	for _, name := range c.Limits() {
-		for _, account := range append([]string{anybody}, c.Accounts(name)...) {
+		for _, account := range append([]string{Anybody}, c.Accounts(name)...) {
 			err := problem(c, name, account)
 			var at *config.Error
 			if err == nil || errors.As(err, &at) && seen[config.Error{File: at.File, Line: at.Line, Column: at.Column}] {
@@ -171,8 +171,8 @@ func Problems(c *config.Config) []error {
 	return problems
 }
 
-// anybody is an account of which no file has anything, so that it has what the limit has. Without one a key could not be made.
-const anybody = "\x00"
+// Anybody is an account of which no file has anything, so that it has what the limit has. Without one a key could not be made.
+const Anybody = "\x00"
 
 func problem(c *config.Config, name, account string) error {
 	e, err := c.Lookup(name, account, nil)

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,14 +134,19 @@ func (f field) checkNumber(n int64) error {
 	return nil
 }
 
-// CheckFlag returns what is wrong with the value of a field where a flag says it. There a cost may be a replacement string, which is
-// left to those who know them.
+// CheckFlag returns what is wrong with the value of a field where a flag says it. There a cost and rates may have replacement strings,
+// which are left to those who know them.
 func (c *Config) CheckFlag(name string, texts []string) error {
 	f, err := lookupField(name)
-	if err != nil || name == "cost" && len(texts) == 1 && strings.Contains(texts[0], "{") {
+	if err != nil || (name == "cost" || name == "rate") && IsTemplate(texts) {
 		return err
 	}
 	return f.checkGiven(texts, c.checks)
+}
+
+// IsTemplate reports whether a text may have replacement strings.
+func IsTemplate(texts []string) bool {
+	return slices.ContainsFunc(texts, func(s string) bool { return strings.Contains(s, "{") })
 }
 
 // checkGiven returns what is wrong with a value that is given as it stands on a command line.

@@ -129,18 +129,22 @@ func (t *Template) Used() bool { return t.used }
 
 // Used reports whether s has a replacement string, and the first one.
 func Used(s, lineString string) (string, bool) {
-	for i := range len(s) {
-		if _, size := match(s[i:], lineString); size > 0 {
-			return s[i : i+size], true
-		}
-	}
-	return "", false
+	return first(s, lineString, func(kind) bool { return true })
 }
 
 // Input returns the first replacement string in s that stands for some of the input, and not for a number.
 func Input(s, lineString string) (string, bool) {
+	return first(s, lineString, func(k kind) bool { return k == line || k == column })
+}
+
+// Number returns the first replacement string in s that stands for a number of the job: {#} or {%}.
+func Number(s, lineString string) (string, bool) {
+	return first(s, lineString, func(k kind) bool { return k == sequence || k == slot })
+}
+
+func first(s, lineString string, wanted func(kind) bool) (string, bool) {
 	for i := range len(s) {
-		if p, size := match(s[i:], lineString); size > 0 && (p.kind == line || p.kind == column) {
+		if p, size := match(s[i:], lineString); size > 0 && wanted(p.kind) {
 			return s[i : i+size], true
 		}
 	}
