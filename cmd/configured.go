@@ -163,6 +163,45 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 	return flags.SetAnnotation(f.Name, fromFile, []string{v.Origin.String()})
 }
 
+// flags returns the options of a place as its flags, were it alone.
+func (k *keyed) flags(at *place) (*paceOptions, error) {
+	o := &paceOptions{}
+	o.config.loaded = k.o.config.loaded
+	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+	o.addFlags(flags)
+	o.addCostFlags(flags, "")
+	if !k.o.patient {
+		o.addQueueFlags(flags)
+	}
+	set := func(name string, values ...string) {
+		if values[0] != "" {
+			_ = setAll(flags, flags.Lookup(name), values) // they were taken before
+			for _, origin := range []string{fromEnv, fromFile} {
+				if from := k.o.given.Lookup(name); from != nil && from.Annotations[origin] != nil {
+					_ = flags.SetAnnotation(name, origin, from.Annotations[origin])
+				}
+			}
+		}
+	}
+	k.o.given.Visit(func(f *pflag.Flag) {
+		switch to := flags.Lookup(f.Name); {
+		case to == nil || !f.Changed: // what a file has put in the place of another flag is not given any more
+		case f.Name == "cost" && k.o.lines.cost != nil:
+		case f.Name == "rate":
+			set(f.Name, k.o.limit.rates...)
+		default:
+			set(f.Name, f.Value.String())
+		}
+	})
+	set("key", at.key)
+	set("limit", at.limit)
+	set("account", at.account)
+	if at.rates != nil {
+		set("rate", at.rates...)
+	}
+	return o, applyLimit(flags, &o.config, k.std.log)
+}
+
 // setAll gives a flag a value, whatever it had.
 func setAll(flags *pflag.FlagSet, f *pflag.Flag, texts []string) error {
 	several, ok := f.Value.(pflag.SliceValue)
@@ -184,15 +223,6 @@ func forget(f *pflag.Flag) error {
 	}
 	return f.Value.Set(f.DefValue)
 }
-
-// A blockedError says that nothing is granted to a limit or an account.
-type blockedError struct {
-	what  string // limit ec2, account 1234
-	where string // throttle.toml:7: limit = 0
-	code  int    // the exit code
-}
-
-func (e *blockedError) Error() string { return fmt.Sprintf("%s is blocked (%s)", e.what, e.where) }
 
 func blockedBy(e *config.Effective, flags *pflag.FlagSet) *blockedError {
 	v, _ := e.Value("limit")

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"syscall"
 
@@ -74,3 +75,17 @@ func codeOf(err error) int {
 
 // isEPIPE reports whether a consumer has closed its end.
 func isEPIPE(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// A refusedError says that there was no grant, which is no fault.
+type refusedError struct{ text string }
+
+func (e *refusedError) Error() string { return e.text }
+
+// A blockedError says that nothing is granted to a limit or an account.
+type blockedError struct {
+	what  string // limit ec2, account 1234
+	where string // throttle.toml:7: limit = 0
+	code  int    // the exit code
+}
+
+func (e *blockedError) Error() string { return fmt.Sprintf("%s is blocked (%s)", e.what, e.where) }

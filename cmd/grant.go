@@ -176,11 +176,6 @@ func interrupted(err error) error {
 
 var errTooLong = errors.New("the slot was moved away")
 
-// A refusedError says that there was no grant, which is no fault.
-type refusedError struct{ text string }
-
-func (e *refusedError) Error() string { return e.text }
-
 // refused says that there was no grant in time, and returns the exit code for it.
 func (o *grantOptions) refused(g grant, std streams) error {
 	when := "there is no slot: the limit allows no events"

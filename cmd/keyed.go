@@ -9,8 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/spf13/pflag"
-
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -152,45 +150,6 @@ func (k *keyed) options(at *place) (*paceOptions, error) {
 		o.limit.rates = at.rates
 	}
 	return &o, nil
-}
-
-// flags returns the options of a place as its flags, were it alone.
-func (k *keyed) flags(at *place) (*paceOptions, error) {
-	o := &paceOptions{}
-	o.config.loaded = k.o.config.loaded
-	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
-	o.addFlags(flags)
-	o.addCostFlags(flags, "")
-	if !k.o.patient {
-		o.addQueueFlags(flags)
-	}
-	set := func(name string, values ...string) {
-		if values[0] != "" {
-			_ = setAll(flags, flags.Lookup(name), values) // they were taken before
-			for _, origin := range []string{fromEnv, fromFile} {
-				if from := k.o.given.Lookup(name); from != nil && from.Annotations[origin] != nil {
-					_ = flags.SetAnnotation(name, origin, from.Annotations[origin])
-				}
-			}
-		}
-	}
-	k.o.given.Visit(func(f *pflag.Flag) {
-		switch to := flags.Lookup(f.Name); {
-		case to == nil || !f.Changed: // what a file has put in the place of another flag is not given any more
-		case f.Name == "cost" && k.o.lines.cost != nil:
-		case f.Name == "rate":
-			set(f.Name, k.o.limit.rates...)
-		default:
-			set(f.Name, f.Value.String())
-		}
-	})
-	set("key", at.key)
-	set("limit", at.limit)
-	set("account", at.account)
-	if at.rates != nil {
-		set("rate", at.rates...)
-	}
-	return o, applyLimit(flags, &o.config, k.std.log)
 }
 
 // wait waits for the grant of a place, for a batch.
