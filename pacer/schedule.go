@@ -248,7 +248,7 @@ func (s *Schedule) Grab(now, n int64) bool {
 		switch {
 		case g.limit.Per == 0:
 		case n == 1 && g.tat.ns < now: // the bucket is full
-			g.tat = instant{ns: now + s.unit.ns, num: s.unit.num}
+			g.tat = instant{ns: later(now, s.unit.ns), num: s.unit.num}
 		default:
 			if at, _ := g.Slot(now, n); at > now {
 				return false

@@ -2,6 +2,7 @@ package pacer_test
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -230,6 +231,25 @@ func TestPythonRateLimiterLeakyBucketQueueWithCapacity(t *testing.T) {
 		}
 		if err := none.Wait(t.Context()); !errors.Is(err, pacer.ErrFull) {
 			t.Error(err)
+		}
+	})
+}
+
+// The longest interval that there is does not overflow.
+func TestTheLongestInterval(t *testing.T) {
+	sch := pacer.NewSchedule(pacer.Every(math.MaxInt64))
+	for now := range int64(3) {
+		if granted := sch.Grab(5+now, 1); granted != (now == 0) {
+			t.Errorf("at %d: granted %v", 5+now, granted)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.New(pacer.Every(math.MaxInt64))
+		time.Sleep(s)
+		for i := range 3 {
+			if granted, _ := p.Try(); granted != (i == 0) {
+				t.Errorf("attempt %d: granted %v", i, granted)
+			}
 		}
 	})
 }
