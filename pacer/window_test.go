@@ -192,6 +192,43 @@ func TestALargeSlidingWindowIsNeverEarly(t *testing.T) {
 	}
 }
 
+// A window whose limit becomes larger and longer, again and again, remembers no more than can be stored, and is never early.
+func TestAWindowThatGrowsIsStored(t *testing.T) {
+	first := sliding(16_384, s)
+	sch := pacer.NewSchedule(first)
+	var units []int64 // when each was granted
+	now := int64(0)
+	grant := func(l pacer.Limit, times int, every time.Duration) {
+		for range times {
+			at, _ := sch.Slot(now, 1)
+			sch.Take(at, 1)
+			units = append(units, at)
+			if i := len(units) - 1 - int(l.Events); i >= 0 && at-units[i] < int64(l.Per) {
+				t.Fatalf("%d units within %v, of %v", l.Events+1, time.Duration(at-units[i]), l)
+			}
+			now = at + int64(every)
+		}
+		b, err := sch.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := new(pacer.Schedule).UnmarshalBinary(b); err != nil {
+			first, end := sch.Ring(0).Span()
+			t.Fatalf("%v with %d runs: %v", l, end-first, err)
+		}
+	}
+	grant(first, 16_384, 1)
+	for i, times := range []int{16_000, 7_000} {
+		l := sliding(40_000, []time.Duration{10 * s, 100 * s}[i])
+		sch.SetLimits(now, pacer.Limits{l})
+		grant(l, times, l.Per/16_384+1)
+	}
+	if first, end := sch.Ring(0).Span(); end-first != pacer.RunsMost {
+		t.Errorf("it has %d runs: this test needs one that is full", end-first)
+	}
+	grant(sliding(40_000, 100*s), 100_000, 1) // and so on
+}
+
 func TestUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pacer.NewAll(pacer.Limits{pacer.Per(1, s).WithBurst(5), sliding(10, 20*s), fixed(10, 20*s), pacer.Unlimited()})
