@@ -295,8 +295,10 @@ func (w *fixed) take(t, n, at int64, f *frame) {
 	case own == at:
 	case n <= f.room: // others have had it come later
 		_, next = w.after(at, n, f)
-	case at >= next.end:
-		next = next.open(at, f)
+	default: // and nothing is left of the window then
+		if at >= next.end {
+			next = next.open(at, f)
+		}
 		next.count = f.room
 	}
 	*w = next

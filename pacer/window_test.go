@@ -114,6 +114,23 @@ func TestDebtOfAWindowIsThatOfItsUnits(t *testing.T) {
 	}
 }
 
+// A debt that another limit has come later leaves nothing of a window at its slot.
+func TestDebtThatAnotherLimitHasComeLater(t *testing.T) {
+	for _, c := range []struct {
+		limit pacer.Limit
+		next  time.Duration // of a unit behind it
+	}{
+		{fixed(4, 100*s), 300 * s}, // its ninth unit lies in the window from 200 s on, which is full at 240 s
+		{sliding(4, 100*s), 340 * s},
+		{pacer.Per(4, 100*s).With(pacer.TokenBucket), 270 * s}, // paced
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := pacer.NewAll(pacer.Limits{c.limit, pacer.Per(1, 30*s)}, pacer.WithDebt())
+			at(t, time.Now(), cost(t, p, 9, 1), 240*s, c.next)
+		})
+	}
+}
+
 func TestAWindowKeepsWhatWasGrantedWhenItsLimitChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
