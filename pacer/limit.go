@@ -164,9 +164,9 @@ func (l Limit) kin(m Limit) int {
 	return 1
 }
 
-// Stricter returns the limit that keeps both l and m, which have the same algorithm: the lower rate with the lower burst. It is l
-// where l does so.
-func (l Limit) Stricter(m Limit) Limit {
+// stricter returns the limit that keeps both l and m, which are bounded and have the same algorithm: the lower rate with the lower
+// burst. It is l where l does so.
+func (l Limit) stricter(m Limit) Limit {
 	strict := l
 	if l.compareRate(m) > 0 {
 		strict = m
