@@ -367,7 +367,7 @@ func (t *tx) join() error {
 		}
 		if !holds.Equal(stored) {
 			t.setWall()
-			t.alg.Restrict(t.now, holds...)
+			t.alg.Restrict(t.now, holds)
 			t.write, t.moved = true, true
 		}
 	}

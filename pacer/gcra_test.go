@@ -124,7 +124,7 @@ func TestScheduleIsItsBytes(t *testing.T) {
 		case 1, 3, 4, 6, 7:
 			sch.Throttled(now, now, pacer.Feedback{Adaptive: step != 7}, uint64(step)<<40)
 		case 5:
-			sch.Restrict(now, pacer.Per(2, time.Second))
+			sch.Restrict(now, pacer.Limits{pacer.Per(2, time.Second)})
 		case 8:
 			sch.SetPaused(now, true)
 		case 9:

@@ -25,6 +25,7 @@ type limiter interface {
 	Take(t, n int64)
 	CheckCost(n int64, debt bool) error
 	SetLimits(now int64, to Limits)
+	Restrict(now int64, to Limits)
 	Limit() Limit
 	Limits() Limits
 	Effective(now int64) Limit
@@ -247,6 +248,32 @@ func (p *Pacer) SetLimits(limits Limits) {
 		p.lim.SetLimits(now, limits)
 		p.dated = p.lim.HasCalendar()
 	})
+}
+
+// Restrict has the Pacer keep limits together with those that it has, from now on and for those who wait already: those of
+// Limits.Stricter. A rate that was cut by feedback stays cut. If limits are not valid, or there would be too many, that is an error, and
+// nothing has changed.
+func (p *Pacer) Restrict(limits Limits) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sched != nil && p.sched.Has(limits) {
+		return nil
+	}
+	if err := limits.Validate(); err != nil {
+		return err
+	}
+	has := p.lim.Limits()
+	strict := has.Stricter(limits)
+	if err := strict.Validate(); err != nil || strict.Equal(has) {
+		return err
+	}
+	now := p.now()
+	p.settle(now)
+	p.date()
+	p.lim.Restrict(now, strict)
+	p.dated = p.lim.HasCalendar()
+	p.settle(now)
+	return nil
 }
 
 // Limit returns the limit that is set; of several that with the lowest rate.

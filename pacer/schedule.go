@@ -467,7 +467,7 @@ func (s *Schedule) SetLimits(now int64, to Limits) {
 
 // Restrict is SetLimits, and an adaptation goes on: each limit in force becomes the same part of the new limit as it is of the
 // old one.
-func (s *Schedule) Restrict(now int64, to ...Limit) {
+func (s *Schedule) Restrict(now int64, to Limits) {
 	s.advance(now)
 	s.set(now, to)
 	switch {

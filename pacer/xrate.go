@@ -132,6 +132,9 @@ func (x *xrate) SetLimits(now int64, limits Limits) {
 	x.lim.SetBurstAt(x.time(now), int(to.burst()))
 }
 
+// Restrict is SetLimits: nothing cuts its rate.
+func (x *xrate) Restrict(now int64, limits Limits) { x.SetLimits(now, limits) }
+
 func (x *xrate) Limits() Limits { return Limits{x.Limit()} }
 
 func (x *xrate) Limit() Limit { return FromRate(x.lim.Limit(), x.lim.Burst()) }

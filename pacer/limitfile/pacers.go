@@ -2,6 +2,7 @@ package limitfile
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -19,7 +20,8 @@ func (f *File) Pacers(opts ...pacer.Option) *Pacers {
 }
 
 // Get returns the Pacer of a limit, and an account of it unless that is "". It is not to be kept for longer than it takes to use it.
-// Errors are those of File.Lookup. Where several limits have one key, the strictest of them that was asked for holds.
+// Errors are those of File.Lookup. Where several limits have one key, all of them that were asked for hold: it is an error if those are
+// too many.
 func (p *Pacers) Get(name, account string) (*pacer.Pacer, error) {
 	_, found, err := p.get(name, account)
 	return found, err
@@ -31,10 +33,8 @@ func (p *Pacers) get(name, account string) (Limit, *pacer.Pacer, error) {
 		return Limit{}, nil, err
 	}
 	found := p.registry.GetOr(l.Key, func() *pacer.Pacer { return l.New(p.opts...) })
-	if has := found.Limits(); !has.Equal(l.Limits) { // another limit has this key too
-		if strict := has.Stricter(l.Limits); !strict.Equal(has) {
-			found.SetLimits(strict)
-		}
+	if err := found.Restrict(l.Limits); err != nil { // another limit has this key too
+		return Limit{}, nil, fmt.Errorf("limit %s, and others with the key %s: %w", name, l.Key, err)
 	}
 	return l, found, nil
 }
