@@ -38,6 +38,7 @@ type shard struct {
 	mu     sync.Mutex
 	byName map[string]*entry
 	swept  time.Time
+	closed bool
 }
 
 type entry struct {
@@ -62,39 +63,42 @@ func (r *Registry) shard(name string) *shard {
 	return &r.shards[maphash.String(r.seed, name)%shards]
 }
 
-// Get returns the Pacer of a name. It is not to be kept for longer than it takes to use it: one that is idle is forgotten.
+// Get returns the Pacer of a name. It is not to be kept for longer than it takes to use it: one that is idle is forgotten. Errors are
+// an ErrUnknown and ErrClosed.
 func (r *Registry) Get(name string) (*Pacer, error) {
 	byDefault := func() *Pacer { return NewAll(r.opts.Default, r.opts.Pacer...) }
 	if len(r.opts.Default) == 0 {
 		byDefault = nil
 	}
-	if p := r.get(name, byDefault); p != nil {
-		return p, nil
-	}
-	return nil, fmt.Errorf("%w %q", ErrUnknown, name)
+	return r.get(name, byDefault)
 }
 
 // GetOr is Get for one who knows what Pacer a name has that was not added: create returns it, and must not use the Registry. It
-// is forgotten as one of the Default is.
-func (r *Registry) GetOr(name string, create func() *Pacer) *Pacer { return r.get(name, create) }
+// is forgotten as one of the Default is. The error is ErrClosed.
+func (r *Registry) GetOr(name string, create func() *Pacer) (*Pacer, error) {
+	return r.get(name, create)
+}
 
-// get returns the Pacer of a name, created if need be; nil if there is none and nothing to create it.
-func (r *Registry) get(name string, create func() *Pacer) *Pacer {
+// get returns the Pacer of a name, created if need be.
+func (r *Registry) get(name string, create func() *Pacer) (*Pacer, error) {
 	s := r.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
 	now := time.Now()
 	e := s.byName[name]
 	if e == nil {
 		if create == nil {
-			return nil
+			return nil, fmt.Errorf("%w %q", ErrUnknown, name)
 		}
 		r.sweep(s, now)
 		e = &entry{p: create()}
 		s.byName[name] = e
 	}
 	e.used = now
-	return e.p
+	return e.p, nil
 }
 
 // sweep forgets those who are idle, once in a while.
@@ -142,6 +146,9 @@ func (r *Registry) Set(name string, limits ...Limit) error {
 
 // set is Set, with the lock of the shard.
 func (r *Registry) set(s *shard, name string, limits Limits) error {
+	if s.closed {
+		return ErrClosed
+	}
 	if err := limits.Validate(); err != nil {
 		return err
 	}
@@ -181,11 +188,12 @@ func (r *Registry) Remove(name string) bool {
 	return true
 }
 
-// Close stops all of them: those who wait get ErrClosed.
+// Close stops all of them: those who wait get ErrClosed, and so does whoever asks from now on, for any name.
 func (r *Registry) Close() {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
+		s.closed = true
 		for _, e := range s.byName {
 			e.p.Close()
 		}

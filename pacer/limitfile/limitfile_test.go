@@ -173,6 +173,9 @@ func TestPacers(t *testing.T) {
 			t.Errorf("a slot that is moved away: %v", err)
 		}
 		p.Close()
+		if err := p.Wait(t.Context(), "a", "1"); !errors.Is(err, pacer.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
 	})
 }
 
