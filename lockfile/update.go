@@ -122,7 +122,7 @@ func (t *tx) load(f *File) error {
 			if f.lost != nil {
 				t.follow(f.lost)
 			}
-			return nil
+			return pathError(f.path, t.alg.Err())
 		}
 		if f.lost == nil {
 			f.lost = f.history()

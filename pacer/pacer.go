@@ -88,11 +88,12 @@ type Pacer struct {
 	empty  chan struct{} // when draining: closed once the queue is empty
 }
 
-// New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once.
+// New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once. If the limit is not valid, as its Validate
+// says, nothing is granted.
 func New(limit Limit, opts ...Option) *Pacer { return NewAll(Limits{limit}, opts...) }
 
 // NewAll returns a Pacer of several limits, which all hold: a grant comes at the earliest instant that each of them allows, and
-// counts for each of them.
+// counts for each of them. If they are not valid, as Limits.Validate says, nothing is granted.
 func NewAll(limits Limits, opts ...Option) *Pacer {
 	s := NewSchedule(limits...)
 	p := newPacer(&s, opts)
@@ -238,7 +239,8 @@ func (p *Pacer) ReserveN(n int) (*Reservation, error) {
 
 // SetLimit changes the limit, from now on and for those who wait already: it is the only one then. The units in a bucket stay,
 // up to the new burst; what is missing for the next grant comes in at the new rate. What lies in a window stays there. A rate
-// that was cut by feedback is so no more; a cooldown stays.
+// that was cut by feedback is so no more; a cooldown stays. Nothing is granted as long as the limit is one that is not valid, as its
+// Validate says.
 func (p *Pacer) SetLimit(limit Limit) { p.SetLimits(Limits{limit}) }
 
 // SetLimits is SetLimit for several limits.

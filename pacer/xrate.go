@@ -128,6 +128,9 @@ func (x *xrate) SetPaused(now int64, paused bool) {
 // SetLimits sets the slowest of several: a limiter of that package has one.
 func (x *xrate) SetLimits(now int64, limits Limits) {
 	to := limits.Slowest()
+	if limits.Validate() != nil {
+		to = Limit{}
+	}
 	x.lim.SetLimitAt(x.time(now), to.Rate())
 	x.lim.SetBurstAt(x.time(now), int(to.burst()))
 }
