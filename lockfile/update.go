@@ -122,7 +122,10 @@ func (t *tx) load(f *File) error {
 			if f.lost != nil {
 				t.follow(f.lost)
 			}
-			return pathError(f.path, t.alg.Err())
+			if err := t.alg.Err(); err != nil {
+				return pathError(f.path, err)
+			}
+			return nil
 		}
 		if f.lost == nil {
 			f.lost = f.history()

@@ -235,6 +235,8 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 		if m.set.Zone, ok = r.text(zoneMost); !ok || m.set.Zone == "" {
 			return false
 		}
+		_, err := zoneOf(m.set.Zone)
+		m.void = err != nil
 	}
 	if r.short || m.set.check() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
 		return false

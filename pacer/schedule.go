@@ -57,7 +57,7 @@ func (s *Schedule) know() {
 	s.most = limitsMost(s)
 	s.void = s.count == 0 || s.count > LimitsMost
 	for i := 0; i < s.count && !s.void; i++ {
-		s.void = s.at(i).set.validate() != nil
+		s.void = s.at(i).void
 	}
 	s.plainly()
 }
