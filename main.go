@@ -3,6 +3,7 @@ package main
 
 import (
 	"os"
+	_ "time/tzdata" // so that each process knows the time zones of a limit that is shared, whatever is installed where it runs
 
 	"github.com/throttle-cli/throttle/cmd"
 )

@@ -83,7 +83,7 @@ func FuzzDecode(f *testing.F) {
 			r.alg.Throttled(now, now, pacer.Feedback{Adaptive: true}, 1<<63)
 			r.slotBehind(now, 1)
 			r.alg.Effective(now)
-			r.alg.Restrict(now, pacer.Per(7, time.Second))
+			r.alg.Restrict(now, pacer.Limits{pacer.Per(7, time.Second)})
 			r.alg.Cool(now, time.Minute)
 			r.alg.SetPaused(now, !r.alg.Paused())
 			r.slotBehind(now+int64(time.Minute), 1)

@@ -25,7 +25,7 @@ type Status struct {
 	Next      time.Time // when a unit asked for now would be due; zero if there is no slot
 	Updated   time.Time // when the file was last written, on the wall clock
 	Waiting   []Waiter  // in order
-	Damage    string    // what is wrong with the file, if anything: "a record is damaged"
+	Damage    string    // what is wrong with the file, if anything: "a record is damaged"; or with its limits here, so that there is no slot
 
 	idle bool // nobody waits, and the bucket is full
 }
@@ -126,6 +126,9 @@ func (f *File) status(t *tx, key string, updated int64) Status {
 			t.take(since, int64(e.cost)) // nobody but us sees it
 		}
 		s.Waiting = append(s.Waiting, w)
+	}
+	if err := t.alg.Err(); err != nil {
+		s.Damage = err.Error()
 	}
 	for _, note := range t.notes {
 		if s.Damage != "" {

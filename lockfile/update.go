@@ -122,6 +122,9 @@ func (t *tx) load(f *File) error {
 			if f.lost != nil {
 				t.follow(f.lost)
 			}
+			if err := t.alg.Err(); err != nil {
+				return pathError(f.path, err)
+			}
 			return nil
 		}
 		if f.lost == nil {
@@ -367,7 +370,7 @@ func (t *tx) join() error {
 		}
 		if !holds.Equal(stored) {
 			t.setWall()
-			t.alg.Restrict(t.now, holds...)
+			t.alg.Restrict(t.now, holds)
 			t.write, t.moved = true, true
 		}
 	}

@@ -1,8 +1,35 @@
 package pacer
 
 import (
+	"errors"
+	"fmt"
+	"sync"
 	"time"
 )
+
+// zones has those that were loaded, by name: the package time reads the file of one each time, and they are needed at each grant.
+var zones sync.Map //nolint:gochecknoglobals // what a name means is the same for all
+
+var errLocal = errors.New(`zone "Local" is another one for each process that has the limit: give its name, such as Europe/Berlin`)
+
+// zoneOf returns the time zone of a name; "" is UTC.
+func zoneOf(name string) (*time.Location, error) {
+	if name == "" {
+		return time.UTC, nil
+	}
+	if name == "Local" {
+		return nil, errLocal
+	}
+	if zone, ok := zones.Load(name); ok {
+		return zone.(*time.Location), nil //nolint:forcetypeassert // there is nothing else in it
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil { // which is not kept, as there is no end to names that are none
+		return nil, fmt.Errorf("zone %q is not known here: it is the name of a time zone, such as Europe/Berlin", name)
+	}
+	zones.Store(name, zone)
+	return zone, nil
+}
 
 // A calendar says when windows begin that are those of clocks and calendars in a time zone.
 type calendar struct {
@@ -15,9 +42,9 @@ func newCalendar(l Limit) *calendar {
 	if l.Algorithm != FixedWindow || l.Align == AtFirstUse {
 		return nil
 	}
-	zone, err := time.LoadLocation(l.Zone)
+	zone, err := zoneOf(l.Zone)
 	if err != nil {
-		zone = time.UTC // Validate has said so
+		zone = time.UTC // for the arithmetic: of a Schedule with such a limit there is no slot
 	}
 	return &calendar{l.Align, zone}
 }

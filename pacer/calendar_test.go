@@ -1,8 +1,13 @@
 package pacer_test
 
 import (
+	"errors"
+	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -92,5 +97,96 @@ func TestContract9TheWallClockSteps(t *testing.T) {
 		if at != int64(c.second) || at-midnight > int64(24*h) {
 			t.Errorf("%s: the third begins at %v, want %v", c.name, time.Duration(at), c.second)
 		}
+	}
+}
+
+// A limit is read at each grant of its key, its time zone once.
+func TestATimeZoneIsReadOnce(t *testing.T) {
+	sch := pacer.NewSchedule(pacer.Per(5, 24*h).Aligned(pacer.AtDay, "Europe/Berlin"))
+	b, err := sch.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again pacer.Schedule
+	if n := testing.AllocsPerRun(10, func() { err = again.UnmarshalBinary(b) }); err != nil || n > 3 {
+		t.Errorf("%v allocations, %v", n, err)
+	}
+}
+
+// Of a limit with a time zone that is known elsewhere everything is kept, and there is no slot.
+func TestATimeZoneThatIsNotKnownHere(t *testing.T) {
+	limits := pacer.Limits{pacer.Per(5, time.Minute).WithBurst(3), pacer.Per(5, 24*h).Aligned(pacer.AtDay, "Mars/Olympus")}
+	sch := pacer.NewSchedule(limits...)
+	b, err := sch.AppendBinary(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again pacer.Schedule
+	if err := again.UnmarshalBinary(b); err != nil || !again.Has(limits) {
+		t.Fatalf("%v, %v", again.Limits(), err)
+	}
+	if err := again.Err(); err == nil || err.Error() != `zone "Mars/Olympus" is not known here: it is the name of a time zone, such as Europe/Berlin` {
+		t.Errorf("%v", err)
+	}
+	_, ok := again.Slot(0, 1)
+	if _, folded := again.Fold(0, slices.Values([]int64{1, 2})); ok || folded || again.Grab(0, 1) || again.Idle(int64(100*h)) {
+		t.Error("it is as if the time zone were known")
+	}
+	if c, err := again.AppendBinary(nil); err != nil || !slices.Equal(c, b) {
+		t.Error("it is other bytes")
+	}
+	again.SetLimits(0, limits[:1])
+	if again.Err() != nil || !again.Grab(0, 1) {
+		t.Error("a limit that is set in its place grants nothing")
+	}
+}
+
+// Where there is no error to return, limits that are not valid grant nothing: none that is another one than was meant.
+func TestLimitsThatAreNotValidGrantNothing(t *testing.T) {
+	for name, limits := range map[string]pacer.Limits{
+		"an unknown time zone":  {pacer.Per(5, 24*h).Aligned(pacer.AtDay, "Mars/Olympus")},
+		"Local":                 {pacer.Per(5, 24*h).Aligned(pacer.AtDay, "Local")},
+		"an unknown algorithm":  {{Events: 5, Per: s, Algorithm: 9}},
+		"a negative period":     {{Events: 5, Per: -s}},
+		"a negative burst":      {{Events: 5, Per: s, Burst: -1}},
+		"a window with a burst": {{Events: 5, Per: s, Burst: 2, Algorithm: pacer.SlidingWindow}},
+		"a day of an hour":      {pacer.Per(5, h).Aligned(pacer.AtDay, "")},
+		"one of two":            {pacer.Per(5, s), pacer.Per(5, -s).Aligned(pacer.AtDay, "x")},
+		"none":                  {},
+		"too many":              slices.Repeat(pacer.Limits{pacer.Every(s)}, pacer.LimitsMost+1),
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			changed := pacer.NewAll(pacer.Limits{pacer.Per(1000, s).WithBurst(1000)})
+			if err := changed.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			changed.SetLimits(limits)
+			over := pacer.Over(rate.NewLimiter(1000, 1000))
+			over.SetLimits(limits)
+			for _, p := range []*pacer.Pacer{pacer.NewAll(limits), changed, over} {
+				r, err := p.Reserve()
+				if err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(100 * 24 * h)
+				if granted, wait := p.Try(); granted || wait >= 0 || !r.Slot().IsZero() {
+					t.Errorf("%s: granted %v, or in %v", name, granted, wait)
+				}
+				p.SetLimit(pacer.Every(s))
+				if err := r.Wait(t.Context()); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				if len(limits) > 0 && p.Restrict(limits) == nil {
+					t.Errorf("%s: it is no error to keep it", name)
+				}
+			}
+			if len(limits) == 0 {
+				return
+			}
+			r := pacer.NewRegistry(pacer.RegistryOptions{Default: limits})
+			if err := r.Wait(t.Context(), "a"); err == nil || errors.Is(err, pacer.ErrUnknown) {
+				t.Errorf("%s, by default: %v", name, err)
+			}
+		})
 	}
 }

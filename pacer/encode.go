@@ -178,7 +178,8 @@ func (r *reader) text(size int) (text string, ok bool) {
 }
 
 // UnmarshalBinary sets the state to what AppendBinary has made of one. Bytes that can't be one are an error, and leave the zero
-// Schedule. Where there are sliding windows that remember more than one run, these have to be given back, see Recall.
+// Schedule. Where there are sliding windows that remember more than one run, these have to be given back, see Recall. A time zone that
+// is not known here is no such error, but that of Err.
 func (s *Schedule) UnmarshalBinary(b []byte) error {
 	if !s.parse(b) {
 		*s = Schedule{}
@@ -234,8 +235,10 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 		if m.set.Zone, ok = r.text(zoneMost); !ok || m.set.Zone == "" {
 			return false
 		}
+		_, err := zoneOf(m.set.Zone)
+		m.void = err != nil
 	}
-	if r.short || m.set.validate() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
+	if r.short || m.set.check() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
 		return false
 	}
 	m.limit = m.set

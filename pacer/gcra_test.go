@@ -76,11 +76,27 @@ func TestStricterKeepsBoth(t *testing.T) {
 		{pacer.Limit{}, pacer.Unlimited(), pacer.Limit{}},
 		{pacer.Limit{Events: math.MaxInt64, Per: 2}, pacer.Limit{Events: math.MaxInt64, Per: 3}, pacer.Limit{Events: math.MaxInt64, Per: 3}},
 	} {
-		if got := c.l.Stricter(c.m); !got.Equal(c.want) {
+		l, m, want := pacer.Limits{c.l}, pacer.Limits{c.m}, pacer.Limits{c.want}
+		if got := l.Stricter(m); !got.Equal(want) {
 			t.Errorf("the stricter of %v and %v is %v, want %v", c.l, c.m, got, c.want)
 		}
-		if got := c.m.Stricter(c.l); !got.Equal(c.want) {
+		if got := m.Stricter(l); !got.Equal(want) {
 			t.Errorf("the stricter of %v and %v is %v, want %v", c.m, c.l, got, c.want)
+		}
+	}
+	inf, burst, window := pacer.Unlimited(), pacer.Per(10, time.Second).WithBurst(5), pacer.Per(10, time.Second).With(pacer.SlidingWindow)
+	for _, c := range []struct{ l, m, want pacer.Limits }{
+		{pacer.Limits{burst}, pacer.Limits{inf}, pacer.Limits{burst}}, // the burst stays
+		{pacer.Limits{inf}, pacer.Limits{burst}, pacer.Limits{burst}},
+		{pacer.Limits{burst, inf}, pacer.Limits{pacer.Per(5, time.Second).WithBurst(9)}, pacer.Limits{pacer.Per(5, time.Second).WithBurst(5)}},
+		{pacer.Limits{burst, window}, pacer.Limits{inf}, pacer.Limits{burst, window}},
+		{pacer.Limits{inf}, pacer.Limits{inf, window}, pacer.Limits{window}},
+		{pacer.Limits{inf}, pacer.Limits{inf}, pacer.Limits{inf}},
+		{nil, pacer.Limits{inf}, pacer.Limits{inf}},
+		{pacer.Limits{inf}, nil, pacer.Limits{inf}},
+	} {
+		if got := c.l.Stricter(c.m); got.String() != c.want.String() {
+			t.Errorf("the stricter of %v and %v is %v, want %v", c.l, c.m, got, c.want)
 		}
 	}
 	if pacer.Per(10, time.Second).Equal(pacer.Per(10, time.Second).WithBurst(2)) {
@@ -108,7 +124,7 @@ func TestScheduleIsItsBytes(t *testing.T) {
 		case 1, 3, 4, 6, 7:
 			sch.Throttled(now, now, pacer.Feedback{Adaptive: step != 7}, uint64(step)<<40)
 		case 5:
-			sch.Restrict(now, pacer.Per(2, time.Second))
+			sch.Restrict(now, pacer.Limits{pacer.Per(2, time.Second)})
 		case 8:
 			sch.SetPaused(now, true)
 		case 9:

@@ -89,11 +89,22 @@ func (l Limit) Aligned(a Align, zone string) Limit {
 // zoneMost is the length of the longest name of a time zone.
 const zoneMost = 32
 
-// Validate returns an error if a field is negative, unknown, or does not go with the algorithm.
+// Validate returns an error if a field is negative, unknown, or does not go with the algorithm. A Zone must be one that the package time
+// knows where the program runs, or that it brings with it (time/tzdata). Local is none, as a limit that is shared would be another one
+// in each process.
 func (l Limit) Validate() error { return l.validate() }
 
 // validate is Validate without a copy.
 func (l *Limit) validate() error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	_, err := zoneOf(l.Zone)
+	return err
+}
+
+// check is validate but for whether the time zone is known here, which may be otherwise elsewhere.
+func (l *Limit) check() error {
 	switch {
 	case l.Events < 0 || l.Per < 0 || l.Burst < 0:
 		return fmt.Errorf("limit %d per %v with burst %d: no part may be negative", l.Events, l.Per, l.Burst)
@@ -110,11 +121,7 @@ func (l *Limit) validate() error {
 	case l.Align != AtFirstUse && !l.Align.lasts(l.Per):
 		return fmt.Errorf("align=%v does not go with %d per %v: %w", l.Align, l.Events, l.Per, errAlign)
 	case len(l.Zone) > zoneMost:
-		return fmt.Errorf("zone=%q is no time zone", l.Zone)
-	case l.Zone != "":
-		if _, err := time.LoadLocation(l.Zone); err != nil {
-			return fmt.Errorf("zone=%q is no time zone that this system knows: it is a name such as Europe/Berlin, or Local", l.Zone)
-		}
+		return fmt.Errorf("zone %q is no time zone", l.Zone)
 	}
 	return nil
 }
@@ -164,9 +171,9 @@ func (l Limit) kin(m Limit) int {
 	return 1
 }
 
-// Stricter returns the limit that keeps both l and m, which have the same algorithm: the lower rate with the lower burst. It is l
-// where l does so.
-func (l Limit) Stricter(m Limit) Limit {
+// stricter returns the limit that keeps both l and m, which are bounded and have the same algorithm: the lower rate with the lower
+// burst. It is l where l does so.
+func (l Limit) stricter(m Limit) Limit {
 	strict := l
 	if l.compareRate(m) > 0 {
 		strict = m

@@ -105,26 +105,44 @@ func (l Limits) find(limit Limit) int {
 }
 
 // Stricter returns limits that keep both l and m. A bucket and a bucket, if each has one only, and windows of the same kind and
-// length become one: that with the lower rate, with the lower burst. All others hold together. It is l where l keeps both.
+// length become one: that with the lower rate, with the lower burst. All others hold together. One that is unlimited is none,
+// unless there are no others. It is l where l keeps both.
 func (l Limits) Stricter(m Limits) Limits {
-	strict := append(Limits(nil), l...)
-	single := l.buckets() == 1 && m.buckets() == 1
-	for _, limit := range m {
+	strict, others := l.bounded(), m.bounded()
+	switch {
+	case len(strict)+len(others) > 0:
+	case len(l) > 0:
+		return slices.Clone(l)
+	default:
+		return slices.Clone(m)
+	}
+	own, single := len(strict), strict.buckets() == 1 && others.buckets() == 1
+	for _, limit := range others {
 		at := strict.find(limit)
-		for i := range l {
-			if kin := strict[i].kin(limit); at < 0 && (kin == 2 && limit.Algorithm.isWindow() || kin > 0 && !limit.Algorithm.isWindow() && single) {
+		for i := 0; i < own && at < 0; i++ {
+			if mergeable(strict[i], limit, single) {
 				at = i
-				strict[i] = strict[i].Stricter(limit)
+				strict[i] = strict[i].stricter(limit)
 			}
 		}
-		if at < 0 && !limit.IsUnlimited() {
+		if at < 0 {
 			strict = append(strict, limit)
 		}
 	}
-	if len(strict) > 1 {
-		strict = slices.DeleteFunc(strict, Limit.IsUnlimited)
-	}
 	return strict
+}
+
+// mergeable reports whether one limit can take the place of two of different keepers. Single says that there are no other buckets.
+func mergeable(a, b Limit, single bool) bool {
+	if a.Algorithm.isWindow() {
+		return a.kin(b) == 2
+	}
+	return single && a.kin(b) > 0
+}
+
+// bounded returns those that are not unlimited, as a copy.
+func (l Limits) bounded() Limits {
+	return slices.DeleteFunc(slices.Clone(l), Limit.IsUnlimited)
 }
 
 func (l Limits) buckets() (n int) {

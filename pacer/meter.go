@@ -8,10 +8,11 @@ type meter struct {
 	ring  *Ring // that of a sliding window, otherwise nil
 	win   fixed // that of a fixed window
 	cal   *calendar
+	void  bool // the limit is not valid, or its time zone not known here
 }
 
 func newMeter(l Limit) meter {
-	m := meter{set: l, limit: l, cal: newCalendar(l)}
+	m := meter{set: l, limit: l, cal: newCalendar(l), void: l.validate() != nil}
 	switch l.Algorithm {
 	case SlidingWindow:
 		m.ring = &Ring{}
@@ -155,7 +156,7 @@ func (m *meter) remember(runs []run, now, wall int64) {
 // adopt makes the meter one of another limit of the same algorithm, at now.
 func (m *meter) adopt(now int64, to Limit, wall int64) {
 	from := m.set
-	m.set, m.limit = to, to
+	m.set, m.limit, m.void = to, to, to.validate() != nil
 	switch {
 	case !to.Algorithm.isWindow():
 		m.gcra.SetLimit(now, to)

@@ -19,7 +19,7 @@ import (
 //	sliding window  of the units granted after t-W, n fit in beside at most N-n
 //	fixed window    the first unit behind the end of a window opens the next one; at most N in each
 //
-// It knows nothing of costs above what a limit can grant at once.
+// A cost above what a limit can grant at once is its units, one by one. If another limit has it come later, nothing is left at its slot.
 type judge struct {
 	limits pacer.Limits // that are set
 	w      int64        // the part of them in force, in 1/10,000
@@ -61,25 +61,27 @@ func (j *judge) rate(i int) *big.Rat {
 	return r.Mul(r, big.NewRat(j.w, 10_000))
 }
 
-// wait lets time pass up to t, in which the bucket may run over. If somebody waits for it, it does so only up to the last
+// wait lets time pass for limit i up to t, in which a bucket may run over. If somebody waits for it, it does so only up to the last
 // nanosecond: the units are taken when they are there, and not when it is full.
-func (j *judge) wait(t int64, over bool) {
-	for i, l := range j.limits {
-		e := &j.state[i]
-		if window(l) || e.now >= t {
-			continue
-		}
-		e.tokens.Add(e.tokens, new(big.Rat).Mul(j.rate(i), big.NewRat(t-e.now, 1)))
-		e.now = t
-		if b := big.NewRat(burstOf(l), 1); over && e.tokens.Cmp(b) > 0 {
-			e.tokens.Set(b)
-		}
+func (j *judge) wait(i int, t int64, over bool) {
+	l, e := j.limits[i], &j.state[i]
+	if window(l) || e.now > t {
+		return
+	}
+	e.tokens.Add(e.tokens, new(big.Rat).Mul(j.rate(i), big.NewRat(t-e.now, 1)))
+	e.now = t
+	if b := big.NewRat(burstOf(l), 1); over && e.tokens.Cmp(b) > 0 {
+		e.tokens.Set(b)
 	}
 }
 
 // earliest returns the first instant from t on at which n units may be granted by limit i, if nothing else happens.
 func (j *judge) earliest(i int, t, n int64) int64 {
 	l, e := j.limits[i], &j.state[i]
+	if window(l) && n > j.room(i) {
+		_, t = j.borrow(i, t, n)
+		return t
+	}
 	switch l.Algorithm {
 	case pacer.SlidingWindow:
 		for { // nothing but the passing of a unit can help
@@ -114,28 +116,61 @@ func (e *evidence) in(t int64) []int64 {
 	return e.units[i:]
 }
 
-// grant records a grant of n units at t, which has been allowed from the instant own[i] on by limit i.
-func (j *judge) grant(t, n int64, own []int64) {
+// borrow returns how window i is when it has granted n units one by one, from t on, and when the last of them was.
+func (j *judge) borrow(i int, t, n int64) (after evidence, at int64) {
+	before := j.state[i]
+	j.state[i].units = slices.Clone(before.units)
+	for range n {
+		t = j.earliest(i, t, 1)
+		j.record(i, t, 1, t)
+	}
+	after, j.state[i] = j.state[i], before
+	return after, t
+}
+
+// grant records a grant of n units at t, asked for at asked, which has been allowed from the instant own[i] on by limit i.
+func (j *judge) grant(asked, t, n int64, own []int64) {
 	for i, l := range j.limits {
 		e := &j.state[i]
-		switch l.Algorithm {
-		case pacer.SlidingWindow:
-			for range n {
-				e.units = append(e.units, t)
+		switch {
+		case window(l) && n > j.room(i):
+			after, _ := j.borrow(i, asked, n)
+			if own[i] == t {
+				*e = after
+				continue
 			}
-		case pacer.FixedWindow:
-			if e.opened < 0 || t >= e.opened+int64(l.Per) {
-				e.opened, e.count = t, 0
-			}
-			e.count += n
-		default:
-			e.tokens.Add(e.tokens, new(big.Rat).Mul(j.rate(i), big.NewRat(t-e.now, 1)))
+			e.opened, e.count = after.opened, 0
+			j.record(i, t, j.room(i), own[i])
+			e.count = j.room(i)
+		case !window(l) && n > burstOf(l) && own[i] < t:
 			e.now = t
-			if b := big.NewRat(burstOf(l), 1); own[i] < t && e.tokens.Cmp(b) > 0 { // it had to wait for another limit
-				e.tokens.Set(b)
-			}
-			e.tokens.Sub(e.tokens, big.NewRat(n, 1))
+			e.tokens.SetInt64(0)
+		default:
+			j.record(i, t, n, own[i])
 		}
+	}
+}
+
+// record records a grant by one limit.
+func (j *judge) record(i int, t, n, own int64) {
+	l, e := j.limits[i], &j.state[i]
+	switch l.Algorithm {
+	case pacer.SlidingWindow:
+		for range n {
+			e.units = append(e.units, t)
+		}
+	case pacer.FixedWindow:
+		if e.opened < 0 || t >= e.opened+int64(l.Per) {
+			e.opened, e.count = t, 0
+		}
+		e.count += n
+	default:
+		e.tokens.Add(e.tokens, new(big.Rat).Mul(j.rate(i), big.NewRat(t-e.now, 1)))
+		e.now = t
+		if b := big.NewRat(burstOf(l), 1); own < t && e.tokens.Cmp(b) > 0 { // it had to wait for another limit
+			e.tokens.Set(b)
+		}
+		e.tokens.Sub(e.tokens, big.NewRat(n, 1))
 	}
 }
 
@@ -153,6 +188,7 @@ func (j *judge) set(limits pacer.Limits) {
 type world struct {
 	*judge
 	now     int64
+	turn    int64 // when the head came to the front
 	queue   []*ask
 	asks    []*ask
 	until   int64
@@ -189,18 +225,25 @@ func (o *world) upTo(t int64) {
 	for len(o.queue) > 0 && !o.cooling && !o.paused {
 		own := make([]int64, len(o.limits))
 		at := o.now
+		head := o.queue[0]
+		from := max(head.asked, o.turn)
 		for i := range own {
-			own[i] = o.earliest(i, o.now, o.queue[0].n)
+			own[i] = o.earliest(i, o.now, head.n)
+			if window(o.limits[i]) && head.n > o.room(i) {
+				own[i] = o.earliest(i, from, head.n) // its first units may have come already
+			}
 			at = max(at, own[i])
 		}
 		if at > t {
 			break
 		}
-		o.grant(at, o.queue[0].n, own)
-		o.queue[0].granted, o.now = at, at
+		o.grant(from, at, head.n, own)
+		head.granted, o.now, o.turn = at, at, at
 		o.queue = o.queue[1:]
 	}
-	o.wait(t, true)
+	for i, l := range o.limits { // what a head in debt waits for has no burst to run over
+		o.wait(i, t, window(l) || len(o.queue) == 0 || o.queue[0].n <= burstOf(l))
+	}
 	o.now = t
 }
 
@@ -261,9 +304,13 @@ func combination(t *testing.T, seed uint64) {
 	for i := range limits {
 		limits[i] = randomLimit(rng)
 	}
-	feedback, changing := seed%4 == 1, seed%4 == 2
+	feedback, changing, debt := seed%4 == 1, seed%4 == 2, seed%4 == 3
 	start := time.Now()
-	p := pacer.NewAll(limits)
+	var opts []pacer.Option
+	if debt {
+		opts = append(opts, pacer.WithDebt())
+	}
+	p := pacer.NewAll(limits, opts...)
 	o := &world{judge: newJudge(limits)}
 	var rs []*pacer.Reservation
 	slowest := limits.Slowest()
@@ -283,9 +330,12 @@ func combination(t *testing.T, seed uint64) {
 		o.advance(now)
 		switch action := rng.IntN(20); {
 		case action < 13:
-			a := &ask{n: 1 + rng.Int64N(most(o.limits)), granted: -1}
+			a := &ask{n: 1 + rng.Int64N(most(o.limits)), asked: now, granted: -1}
 			if feedback && slices.ContainsFunc(limits, window) {
 				a.n = 1 // it must fit into what is left of a window
+			}
+			if debt {
+				a.n = 1 + rng.Int64N(30)
 			}
 			o.queue, o.asks = append(o.queue, a), append(o.asks, a)
 			r, err := p.ReserveN(int(a.n))
@@ -301,6 +351,12 @@ func combination(t *testing.T, seed uint64) {
 				t.Fatalf("seed %d: at %d cancelling %d does not report %v", seed, now, i, want)
 			}
 			a.gone = a.gone || want
+			if len(o.queue) > 0 && a == o.queue[0] {
+				o.turn = now
+				for i := range o.limits {
+					o.wait(i, now, true)
+				}
+			}
 			o.queue = slices.DeleteFunc(o.queue, func(q *ask) bool { return q == a })
 		case action == 17 && changing:
 			to := slices.Clone(o.limits)

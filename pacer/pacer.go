@@ -25,6 +25,7 @@ type limiter interface {
 	Take(t, n int64)
 	CheckCost(n int64, debt bool) error
 	SetLimits(now int64, to Limits)
+	Restrict(now int64, to Limits)
 	Limit() Limit
 	Limits() Limits
 	Effective(now int64) Limit
@@ -87,11 +88,12 @@ type Pacer struct {
 	empty  chan struct{} // when draining: closed once the queue is empty
 }
 
-// New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once.
+// New returns a Pacer of a limit, idle, so that its first grants, up to the burst, come at once. If the limit is not valid, as its Validate
+// says, nothing is granted.
 func New(limit Limit, opts ...Option) *Pacer { return NewAll(Limits{limit}, opts...) }
 
 // NewAll returns a Pacer of several limits, which all hold: a grant comes at the earliest instant that each of them allows, and
-// counts for each of them.
+// counts for each of them. If they are not valid, as Limits.Validate says, nothing is granted.
 func NewAll(limits Limits, opts ...Option) *Pacer {
 	s := NewSchedule(limits...)
 	p := newPacer(&s, opts)
@@ -237,7 +239,8 @@ func (p *Pacer) ReserveN(n int) (*Reservation, error) {
 
 // SetLimit changes the limit, from now on and for those who wait already: it is the only one then. The units in a bucket stay,
 // up to the new burst; what is missing for the next grant comes in at the new rate. What lies in a window stays there. A rate
-// that was cut by feedback is so no more; a cooldown stays.
+// that was cut by feedback is so no more; a cooldown stays. Nothing is granted as long as the limit is one that is not valid, as its
+// Validate says.
 func (p *Pacer) SetLimit(limit Limit) { p.SetLimits(Limits{limit}) }
 
 // SetLimits is SetLimit for several limits.
@@ -247,6 +250,32 @@ func (p *Pacer) SetLimits(limits Limits) {
 		p.lim.SetLimits(now, limits)
 		p.dated = p.lim.HasCalendar()
 	})
+}
+
+// Restrict has the Pacer keep limits together with those that it has, from now on and for those who wait already: those of
+// Limits.Stricter. A rate that was cut by feedback stays cut. If limits are not valid, or there would be too many, that is an error, and
+// nothing has changed.
+func (p *Pacer) Restrict(limits Limits) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.sched != nil && p.sched.Has(limits) {
+		return nil
+	}
+	if err := limits.Validate(); err != nil {
+		return err
+	}
+	has := p.lim.Limits()
+	strict := has.Stricter(limits)
+	if err := strict.Validate(); err != nil || strict.Equal(has) {
+		return err
+	}
+	now := p.now()
+	p.settle(now)
+	p.date()
+	p.lim.Restrict(now, strict)
+	p.dated = p.lim.HasCalendar()
+	p.settle(now)
+	return nil
 }
 
 // Limit returns the limit that is set; of several that with the lowest rate.

@@ -61,7 +61,7 @@ func TestParseLimit(t *testing.T) {
 		"5/m,burst=1,algorithm=token-bucket": pacer.Per(5, time.Minute).With(pacer.TokenBucket).WithBurst(1),
 		"1000/d,align=day":                   pacer.Per(1000, 24*time.Hour).Aligned(pacer.AtDay, ""),
 		"9/h,algorithm=fixed-window,align=hour,zone=Europe/Berlin": pacer.Per(9, time.Hour).Aligned(pacer.AtHour, "Europe/Berlin"),
-		"1000/30d,align=month,zone=Local":                          pacer.Per(1000, 720*time.Hour).Aligned(pacer.AtMonth, "Local"),
+		"1000/30d,align=month,zone=America/Lima":                   pacer.Per(1000, 720*time.Hour).Aligned(pacer.AtMonth, "America/Lima"),
 	} {
 		got, _, err := pacer.ParseLimit(in)
 		if err != nil || got != want {
@@ -81,7 +81,8 @@ func TestParseLimit(t *testing.T) {
 		"10/s,align=year":                       `unknown align "year": it is one of first-use, minute, hour, day, week, month`,
 		"10/s,algorithm=sliding-window,burst=3": `burst=3 does not go with algorithm=sliding-window`,
 		"10/s,align=day":                        `align=day does not go with 10 per 1s`,
-		"10/d,align=day,zone=Mars/Olympus":      `zone="Mars/Olympus" is no time zone that this system knows`,
+		"10/d,align=day,zone=Mars/Olympus":      `zone "Mars/Olympus" is not known here: it is the name of a time zone, such as Europe/Berlin`,
+		"10/d,align=day,zone=Local":             `zone "Local" is another one for each process that has the limit: give its name`,
 		"10/d,zone=UTC":                         `they go with algorithm=fixed-window only, not with paced`,
 		"10/d,algorithm=paced,align=day":        `they go with algorithm=fixed-window only`,
 		"inf,burst=3":                           `nothing goes with inf`,

@@ -34,6 +34,7 @@ type change struct {
 
 type ask struct {
 	n       int64
+	asked   int64 // when; of those of a world
 	granted int64
 	gone    bool
 }

@@ -13,7 +13,7 @@ import (
 var ErrUnknown = errors.New("unknown name")
 
 // A Registry has a Pacer for each name: one for each service, user or host. Its methods may be called by any number of goroutines.
-// Names do not hold each other up.
+// Nobody waits for a grant of another name.
 type Registry struct {
 	opts   RegistryOptions
 	seed   maphash.Seed
@@ -22,8 +22,8 @@ type Registry struct {
 
 // RegistryOptions say how a Registry works. With the zero RegistryOptions a name that was not added is an error.
 type RegistryOptions struct {
-	// Default are the limits of a name that was not added. Without any, it is an ErrUnknown.
-	// Unlimited() lets all pass.
+	// Default are the limits of a name that was not added. Without any, it is an ErrUnknown. If they are not valid, as Limits.Validate
+	// says, each Get of such a name is that error. Unlimited() lets all pass.
 	Default Limits
 	// Idle is how long a Pacer of the Default is kept that nobody uses (0: a minute). It is forgotten then, if nothing but its
 	// limits is with it: nobody waits, no grant counts any more, there is no cooldown and no pause. One that was added stays.
@@ -38,6 +38,7 @@ type shard struct {
 	mu     sync.Mutex
 	byName map[string]*entry
 	swept  time.Time
+	closed bool
 }
 
 type entry struct {
@@ -62,39 +63,47 @@ func (r *Registry) shard(name string) *shard {
 	return &r.shards[maphash.String(r.seed, name)%shards]
 }
 
-// Get returns the Pacer of a name. It is not to be kept for longer than it takes to use it: one that is idle is forgotten.
+// Get returns the Pacer of a name. It is not to be kept for longer than it takes to use it: one that is idle is forgotten. Errors are
+// an ErrUnknown and ErrClosed.
 func (r *Registry) Get(name string) (*Pacer, error) {
-	byDefault := func() *Pacer { return NewAll(r.opts.Default, r.opts.Pacer...) }
-	if len(r.opts.Default) == 0 {
-		byDefault = nil
-	}
-	if p := r.get(name, byDefault); p != nil {
-		return p, nil
-	}
-	return nil, fmt.Errorf("%w %q", ErrUnknown, name)
+	return r.get(name, func() (*Pacer, error) {
+		if len(r.opts.Default) == 0 {
+			return nil, fmt.Errorf("%w %q", ErrUnknown, name)
+		}
+		if err := r.opts.Default.Validate(); err != nil {
+			return nil, err
+		}
+		return NewAll(r.opts.Default, r.opts.Pacer...), nil
+	})
 }
 
 // GetOr is Get for one who knows what Pacer a name has that was not added: create returns it, and must not use the Registry. It
-// is forgotten as one of the Default is.
-func (r *Registry) GetOr(name string, create func() *Pacer) *Pacer { return r.get(name, create) }
+// is forgotten as one of the Default is. The error is ErrClosed.
+func (r *Registry) GetOr(name string, create func() *Pacer) (*Pacer, error) {
+	return r.get(name, func() (*Pacer, error) { return create(), nil })
+}
 
-// get returns the Pacer of a name, created if need be; nil if there is none and nothing to create it.
-func (r *Registry) get(name string, create func() *Pacer) *Pacer {
+// get returns the Pacer of a name, created if need be.
+func (r *Registry) get(name string, create func() (*Pacer, error)) (*Pacer, error) {
 	s := r.shard(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
 	now := time.Now()
 	e := s.byName[name]
 	if e == nil {
-		if create == nil {
-			return nil
+		p, err := create()
+		if err != nil {
+			return nil, err
 		}
 		r.sweep(s, now)
-		e = &entry{p: create()}
+		e = &entry{p: p}
 		s.byName[name] = e
 	}
 	e.used = now
-	return e.p
+	return e.p, nil
 }
 
 // sweep forgets those who are idle, once in a while.
@@ -142,6 +151,9 @@ func (r *Registry) Set(name string, limits ...Limit) error {
 
 // set is Set, with the lock of the shard.
 func (r *Registry) set(s *shard, name string, limits Limits) error {
+	if s.closed {
+		return ErrClosed
+	}
 	if err := limits.Validate(); err != nil {
 		return err
 	}
@@ -181,11 +193,12 @@ func (r *Registry) Remove(name string) bool {
 	return true
 }
 
-// Close stops all of them: those who wait get ErrClosed.
+// Close stops all of them: those who wait get ErrClosed, and so does whoever asks from now on, for any name.
 func (r *Registry) Close() {
 	for i := range r.shards {
 		s := &r.shards[i]
 		s.mu.Lock()
+		s.closed = true
 		for _, e := range s.byName {
 			e.p.Close()
 		}

@@ -66,9 +66,14 @@ func TestARegistryTakesAPacerOfTheCaller(t *testing.T) {
 		r := pacer.NewRegistry(pacer.RegistryOptions{})
 		created := 0
 		create := func() *pacer.Pacer { created++; return pacer.New(pacer.Every(s), pacer.WithQueue(0)) }
-		p := r.GetOr("a", create)
-		if again, err := r.Get("a"); again != p || err != nil || r.GetOr("a", create) != p || created != 1 {
-			t.Errorf("another one, %v, %d created", err, created)
+		p, err := r.GetOr("a", create)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := r.Get("a")
+		third, err3 := r.GetOr("a", create)
+		if again != p || err != nil || third != p || err3 != nil || created != 1 {
+			t.Errorf("another one, %v, %v, %d created", err, err3, created)
 		}
 		time.Sleep(2 * time.Minute)
 		r.Sweep()
@@ -116,6 +121,27 @@ func TestARegistryForgetsWhoIsIdle(t *testing.T) {
 			t.Errorf("%d are left", n)
 		}
 	})
+}
+
+// A registry that is closed stays so: nobody is granted anything by a pacer that is new.
+func TestARegistryThatIsClosed(t *testing.T) {
+	r := pacer.NewRegistry(pacer.RegistryOptions{Default: pacer.Limits{pacer.Unlimited()}})
+	if err := r.Set("added", pacer.Unlimited()); err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	_, getErr := r.GetOr("c", func() *pacer.Pacer { return pacer.New(pacer.Unlimited()) })
+	for call, err := range map[string]error{
+		"Wait": r.Wait(t.Context(), "added"), "Do": r.Do(t.Context(), "a", func(context.Context) error { t.Error("it is called"); return nil }),
+		"Set": r.Set("a", pacer.Unlimited()), "Add": r.Add("b", pacer.Unlimited()), "GetOr": getErr,
+	} {
+		if !errors.Is(err, pacer.ErrClosed) {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	if r.Len() != 0 {
+		t.Errorf("there are %d names", r.Len())
+	}
 }
 
 func TestEachLimitThatIsAddedStays(t *testing.T) {

@@ -110,12 +110,33 @@ func (r *Reservation) Throttled(f Feedback) Cooldown {
 	defer p.mu.Unlock()
 	now := p.now()
 	p.settle(now)
-	c := Cooldown{}
-	if r.state == granted {
-		c.New = p.lim.Throttled(now, r.granted, f, rand.Uint64())
-		p.settle(now)
+	if r.state != granted {
+		return p.cooldown(now)
 	}
-	c.Rate = p.lim.Effective(now)
+	return p.throttled(now, r.granted, f)
+}
+
+// Throttled says that an attempt was throttled which another Pacer has granted at slot, in place of which this one is now: as that of a
+// Reservation does.
+func (p *Pacer) Throttled(slot time.Time, f Feedback) Cooldown {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.now()
+	p.settle(now)
+	return p.throttled(now, int64(slot.Sub(p.epoch)), f)
+}
+
+func (p *Pacer) throttled(now, slot int64, f Feedback) Cooldown {
+	isNew := p.lim.Throttled(now, slot, f, rand.Uint64())
+	p.settle(now)
+	c := p.cooldown(now)
+	c.New = isNew
+	return c
+}
+
+// cooldown returns what holds now.
+func (p *Pacer) cooldown(now int64) Cooldown {
+	c := Cooldown{Rate: p.lim.Effective(now)}
 	if at, ok := p.lim.Until(now); ok {
 		c.Until, c.Length = p.until(now), time.Duration(at-now)
 	}

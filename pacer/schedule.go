@@ -24,6 +24,7 @@ type Schedule struct {
 	most  int64   // what one grant can take without debt
 	unit  instant // what a unit takes of the only limit, a bucket
 	plain bool    // there is one limit, a bucket, and nobody has said anything
+	void  bool    // the limits are not valid: there is no slot
 	since int64   // no slot of those who wait lies before it
 	last  int64   // the slot of the last grant
 	any   bool    // whether there has been a grant
@@ -32,7 +33,7 @@ type Schedule struct {
 	adapt adaptation
 }
 
-// NewSchedule returns the state of idle limits.
+// NewSchedule returns the state of idle limits. Of limits that are not valid there is no slot, see Err.
 func NewSchedule(limits ...Limit) Schedule {
 	var s Schedule
 	s.become(limits)
@@ -54,7 +55,20 @@ func (s *Schedule) become(limits Limits) {
 // know computes what follows from its limits.
 func (s *Schedule) know() {
 	s.most = limitsMost(s)
+	s.void = s.count == 0 || s.count > LimitsMost
+	for i := 0; i < s.count && !s.void; i++ {
+		s.void = s.at(i).void
+	}
 	s.plainly()
+}
+
+// Err returns what is wrong with the limits, as Limits.Validate has it. As long as that is not nil there is no slot. Of limits that
+// UnmarshalBinary has read it is a time zone that is not known here.
+func (s *Schedule) Err() error {
+	if !s.void {
+		return nil
+	}
+	return s.Limits().Validate()
 }
 
 func limitsMost(s *Schedule) int64 {
@@ -70,7 +84,7 @@ func limitsMost(s *Schedule) int64 {
 // plainly finds out whether the short way will do.
 func (s *Schedule) plainly() {
 	l := &s.one.limit
-	s.plain = s.count == 1 && !l.Algorithm.isWindow() && l.Events > 0 && !s.paused && !s.pending && s.adapt.most == 0
+	s.plain = s.count == 1 && !l.Algorithm.isWindow() && l.Events > 0 && !s.void && !s.paused && !s.pending && s.adapt.most == 0
 	if s.plain && l.Per > 0 {
 		s.unit = instant{}.add(s.one.gcra.limit, 1)
 	}
@@ -227,7 +241,7 @@ func (s *Schedule) CheckCost(n int64, debt bool) error {
 // units would have if they were asked for one by one.
 func (s *Schedule) Slot(t, n int64) (at int64, ok bool) {
 	switch {
-	case s.paused:
+	case s.paused || s.void:
 		return 0, false
 	case s.plain:
 		return s.one.gcra.Slot(max(t, s.since), n)
@@ -248,7 +262,7 @@ func (s *Schedule) Grab(now, n int64) bool {
 		switch {
 		case g.limit.Per == 0:
 		case n == 1 && g.tat.ns < now: // the bucket is full
-			g.tat = instant{ns: now + s.unit.ns, num: s.unit.num}
+			g.tat = instant{ns: later(now, s.unit.ns), num: s.unit.num}
 		default:
 			if at, _ := g.Slot(now, n); at > now {
 				return false
@@ -286,7 +300,7 @@ func (s *Schedule) Fold(t int64, costs func(yield func(n int64) bool)) (at int64
 		return s.Slot(t, units)
 	}
 	c := s.Clone()
-	at, ok = t, !s.paused
+	at, ok = t, !s.paused && !s.void
 	if !ok {
 		return 0, false
 	}
@@ -365,7 +379,7 @@ func (s *Schedule) stepped(m *meter, t, n int64) int64 {
 }
 
 func (s *Schedule) take(t, n int64) (at int64, ok bool) {
-	if s.paused {
+	if s.paused || s.void {
 		return 0, false
 	}
 	t = s.earliest(t)
@@ -467,7 +481,7 @@ func (s *Schedule) SetLimits(now int64, to Limits) {
 
 // Restrict is SetLimits, and an adaptation goes on: each limit in force becomes the same part of the new limit as it is of the
 // old one.
-func (s *Schedule) Restrict(now int64, to ...Limit) {
+func (s *Schedule) Restrict(now int64, to Limits) {
 	s.advance(now)
 	s.set(now, to)
 	switch {
@@ -638,7 +652,7 @@ func (s *Schedule) Forgettable(now int64) bool { return !s.paused && s.until <= 
 
 // Idle reports whether nothing but the limits would be forgotten with the state.
 func (s *Schedule) Idle(now int64) bool {
-	if !s.Forgettable(now) {
+	if !s.Forgettable(now) || s.void {
 		return false
 	}
 	c := s.Clone()
@@ -648,7 +662,7 @@ func (s *Schedule) Idle(now int64) bool {
 			return false
 		}
 	}
-	return c.adapt.most == 0 && s.count > 0
+	return c.adapt.most == 0
 }
 
 // A Usage is how much of a limit is used up.
@@ -665,6 +679,10 @@ func (s *Schedule) Usage(now int64) []Usage {
 	c.advance(now)
 	usage := make([]Usage, c.count)
 	for i := range usage {
+		if s.void { // nothing is left: nothing is granted
+			usage[i] = Usage{Limit: c.at(i).limit, Quota: c.at(i).limit.most()}
+			continue
+		}
 		usage[i] = c.at(i).usage(now, c.wall)
 	}
 	return usage

@@ -4,7 +4,8 @@ import (
 	"time"
 )
 
-// RunsMost is how many runs a sliding window remembers at the most.
+// RunsMost is how many runs a sliding window remembers at the most. It has more than half of them only while it was made larger
+// and longer lately. Where that is not enough a grant counts as one with the grant before it.
 const RunsMost = 2 * runsMost
 
 // The windows. N is how many units one has room for, W how long it is, n the cost of a grant, t when it was asked for, or the slot
@@ -147,7 +148,7 @@ func (s *Ring) push(at, n, room int64, per time.Duration) {
 	s.total += n
 	if s.first < s.end {
 		newest := s.newest()
-		if newest.at == at || room > runsMost && at-s.begin < int64(per)/runsMost {
+		if newest.at == at || room > runsMost && at-s.begin < int64(per)/runsMost || s.end-s.first >= RunsMost {
 			s.set(s.end-1, run{at, newest.n + n})
 			return
 		}
@@ -294,8 +295,10 @@ func (w *fixed) take(t, n, at int64, f *frame) {
 	case own == at:
 	case n <= f.room: // others have had it come later
 		_, next = w.after(at, n, f)
-	case at >= next.end:
-		next = next.open(at, f)
+	default: // and nothing is left of the window then
+		if at >= next.end {
+			next = next.open(at, f)
+		}
 		next.count = f.room
 	}
 	*w = next

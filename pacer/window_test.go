@@ -2,6 +2,7 @@ package pacer_test
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -113,6 +114,23 @@ func TestDebtOfAWindowIsThatOfItsUnits(t *testing.T) {
 	}
 }
 
+// A debt that another limit has come later leaves nothing of a window at its slot.
+func TestDebtThatAnotherLimitHasComeLater(t *testing.T) {
+	for _, c := range []struct {
+		limit pacer.Limit
+		next  time.Duration // of a unit behind it
+	}{
+		{fixed(4, 100*s), 300 * s}, // its ninth unit lies in the window from 200 s on, which is full at 240 s
+		{sliding(4, 100*s), 340 * s},
+		{pacer.Per(4, 100*s).With(pacer.TokenBucket), 270 * s}, // paced
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			p := pacer.NewAll(pacer.Limits{c.limit, pacer.Per(1, 30*s)}, pacer.WithDebt())
+			at(t, time.Now(), cost(t, p, 9, 1), 240*s, c.next)
+		})
+	}
+}
+
 func TestAWindowKeepsWhatWasGrantedWhenItsLimitChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
@@ -191,6 +209,43 @@ func TestALargeSlidingWindowIsNeverEarly(t *testing.T) {
 	}
 }
 
+// A window whose limit becomes larger and longer, again and again, remembers no more than can be stored, and is never early.
+func TestAWindowThatGrowsIsStored(t *testing.T) {
+	first := sliding(16_384, s)
+	sch := pacer.NewSchedule(first)
+	var units []int64 // when each was granted
+	now := int64(0)
+	grant := func(l pacer.Limit, times int, every time.Duration) {
+		for range times {
+			at, _ := sch.Slot(now, 1)
+			sch.Take(at, 1)
+			units = append(units, at)
+			if i := len(units) - 1 - int(l.Events); i >= 0 && at-units[i] < int64(l.Per) {
+				t.Fatalf("%d units within %v, of %v", l.Events+1, time.Duration(at-units[i]), l)
+			}
+			now = at + int64(every)
+		}
+		b, err := sch.AppendBinary(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := new(pacer.Schedule).UnmarshalBinary(b); err != nil {
+			first, end := sch.Ring(0).Span()
+			t.Fatalf("%v with %d runs: %v", l, end-first, err)
+		}
+	}
+	grant(first, 16_384, 1)
+	for i, times := range []int{16_000, 7_000} {
+		l := sliding(40_000, []time.Duration{10 * s, 100 * s}[i])
+		sch.SetLimits(now, pacer.Limits{l})
+		grant(l, times, l.Per/16_384+1)
+	}
+	if first, end := sch.Ring(0).Span(); end-first != pacer.RunsMost {
+		t.Errorf("it has %d runs: this test needs one that is full", end-first)
+	}
+	grant(sliding(40_000, 100*s), 100_000, 1) // and so on
+}
+
 func TestUsage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := pacer.NewAll(pacer.Limits{pacer.Per(1, s).WithBurst(5), sliding(10, 20*s), fixed(10, 20*s), pacer.Unlimited()})
@@ -230,6 +285,25 @@ func TestPythonRateLimiterLeakyBucketQueueWithCapacity(t *testing.T) {
 		}
 		if err := none.Wait(t.Context()); !errors.Is(err, pacer.ErrFull) {
 			t.Error(err)
+		}
+	})
+}
+
+// The longest interval that there is does not overflow.
+func TestTheLongestInterval(t *testing.T) {
+	sch := pacer.NewSchedule(pacer.Every(math.MaxInt64))
+	for now := range int64(3) {
+		if granted := sch.Grab(5+now, 1); granted != (now == 0) {
+			t.Errorf("at %d: granted %v", 5+now, granted)
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		p := pacer.New(pacer.Every(math.MaxInt64))
+		time.Sleep(s)
+		for i := range 3 {
+			if granted, _ := p.Try(); granted != (i == 0) {
+				t.Errorf("attempt %d: granted %v", i, granted)
+			}
 		}
 	})
 }

@@ -128,9 +128,15 @@ func (x *xrate) SetPaused(now int64, paused bool) {
 // SetLimits sets the slowest of several: a limiter of that package has one.
 func (x *xrate) SetLimits(now int64, limits Limits) {
 	to := limits.Slowest()
+	if limits.Validate() != nil {
+		to = Limit{}
+	}
 	x.lim.SetLimitAt(x.time(now), to.Rate())
 	x.lim.SetBurstAt(x.time(now), int(to.burst()))
 }
+
+// Restrict is SetLimits: nothing cuts its rate.
+func (x *xrate) Restrict(now int64, limits Limits) { x.SetLimits(now, limits) }
 
 func (x *xrate) Limits() Limits { return Limits{x.Limit()} }
 

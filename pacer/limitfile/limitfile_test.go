@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,5 +173,71 @@ func TestPacers(t *testing.T) {
 			t.Errorf("a slot that is moved away: %v", err)
 		}
 		p.Close()
+		if err := p.Wait(t.Context(), "a", "1"); !errors.Is(err, pacer.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
 	})
+}
+
+// Of limits with one key all hold, whoever asks first or at the same time, and a rate that was cut stays cut.
+func TestLimitsThatShareAKey(t *testing.T) {
+	f := load(t, `
+[defaults]
+key = "shared {limit}"
+[limits.a]
+rate = "100/h,algorithm=sliding-window"
+key = "shared"
+[limits.b]
+rate = "90/h,algorithm=sliding-window"
+key = "shared"
+[limits.c]
+rate = "70/m,algorithm=fixed-window"
+key = "shared"
+[limits.d]
+rate = "9/s"
+key = "shared"
+[limits.many]
+rate = ["1/s,algorithm=sliding-window", "1/2s,algorithm=sliding-window", "1/3s,algorithm=sliding-window", "1/4s,algorithm=sliding-window",
+  "1/5s,algorithm=sliding-window", "1/6s,algorithm=sliding-window"]
+key = "shared"
+`)
+	for range 200 {
+		p := f.Pacers()
+		var wg sync.WaitGroup
+		for _, name := range []string{"a", "b", "c", "d"} {
+			wg.Go(func() {
+				if _, err := p.Get(name, ""); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		found, err := p.Get("a", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := pacer.Limits{pacer.Per(90, time.Hour).With(pacer.SlidingWindow), pacer.Per(70, time.Minute).With(pacer.FixedWindow), pacer.Per(9, time.Second)}
+		if got := found.Limits(); !got.Equal(want) {
+			t.Fatalf("%v, want %v", got, want)
+		}
+		if _, err := p.Get("many", ""); err == nil || err.Error() != "limit many, and others with the key shared: 9 limits at once: there may be 8" {
+			t.Errorf("%v", err)
+		}
+	}
+	p := f.Pacers()
+	found, err := p.Get("a", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := found.Reserve()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Throttled(pacer.Feedback{Adaptive: true})
+	if _, err := p.Get("b", ""); err != nil {
+		t.Fatal(err)
+	}
+	if got := found.Effective(); !got.Equal(pacer.Per(63, time.Hour).With(pacer.SlidingWindow)) {
+		t.Errorf("a rate that was cut to 0.7 is %v of 90/h", got)
+	}
 }

@@ -2,6 +2,7 @@ package limitfile
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -19,7 +20,8 @@ func (f *File) Pacers(opts ...pacer.Option) *Pacers {
 }
 
 // Get returns the Pacer of a limit, and an account of it unless that is "". It is not to be kept for longer than it takes to use it.
-// Errors are those of File.Lookup. Where several limits have one key, the strictest of them that was asked for holds.
+// Errors are those of File.Lookup, and pacer.ErrClosed. Where several limits have one key, all of them that were asked for hold: it is an error if those are
+// too many.
 func (p *Pacers) Get(name, account string) (*pacer.Pacer, error) {
 	_, found, err := p.get(name, account)
 	return found, err
@@ -30,11 +32,12 @@ func (p *Pacers) get(name, account string) (Limit, *pacer.Pacer, error) {
 	if err != nil {
 		return Limit{}, nil, err
 	}
-	found := p.registry.GetOr(l.Key, func() *pacer.Pacer { return l.New(p.opts...) })
-	if has := found.Limits(); !has.Equal(l.Limits) { // another limit has this key too
-		if strict := has.Stricter(l.Limits); !strict.Equal(has) {
-			found.SetLimits(strict)
-		}
+	found, err := p.registry.GetOr(l.Key, func() *pacer.Pacer { return l.New(p.opts...) })
+	if err != nil {
+		return Limit{}, nil, err
+	}
+	if err := found.Restrict(l.Limits); err != nil { // another limit has this key too
+		return Limit{}, nil, fmt.Errorf("limit %s, and others with the key %s: %w", name, l.Key, err)
 	}
 	return l, found, nil
 }
@@ -58,5 +61,5 @@ func (p *Pacers) Do(ctx context.Context, name, account string, f func(context.Co
 	return f(ctx)
 }
 
-// Close stops all of them: those who wait get pacer.ErrClosed.
+// Close stops all of them: those who wait get pacer.ErrClosed, and so does whoever asks from now on.
 func (p *Pacers) Close() { p.registry.Close() }

@@ -28,7 +28,7 @@ type Transport struct {
 	// Name returns the name of the pacer for a request; nil is the host in lower case, with a port that is not the usual one.
 	Name func(*http.Request) string
 	// Pacer, when set, returns the pacer for a request, in place of Pacers and Name. With limits of a file it calls the Get of
-	// limitfile.Pacers.
+	// limitfile.Pacers. It is called again for a request that the host has refused, as the pacer may be another one by then.
 	Pacer func(*http.Request) (*pacer.Pacer, error)
 	// Feedback says how long a cooldown is where the host does not say, how long at the most, and whether the rate is cut, too.
 	Feedback pacer.Feedback
@@ -57,11 +57,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, err
 	}
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	resp, err := base.RoundTrip(req)
+	resp, err := t.base().RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +66,18 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		f := t.Feedback
 		f.After = after
 		grant.Throttled(f)
+		if now, err := t.pacer(req); err == nil && now != p { // the request took so long that p was forgotten meanwhile
+			now.Throttled(grant.Slot(), f)
+		}
 	}
 	return resp, nil
+}
+
+func (t *Transport) base() http.RoundTripper {
+	if t.Base == nil {
+		return http.DefaultTransport
+	}
+	return t.Base
 }
 
 func (t *Transport) pacer(req *http.Request) (*pacer.Pacer, error) {
@@ -93,7 +99,7 @@ func (t *Transport) name(req *http.Request) string {
 
 // CloseIdleConnections does what that of http.Client needs.
 func (t *Transport) CloseIdleConnections() {
-	if c, ok := t.Base.(interface{ CloseIdleConnections() }); ok {
+	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,14 +20,18 @@ import (
 
 // A remote answers without a network, and says when it was asked.
 type remote struct {
+	mu     sync.Mutex
 	start  time.Time
 	asked  []string
 	answer func(n int) (status int, retryAfter string)
 }
 
 func (r *remote) RoundTrip(req *http.Request) (*http.Response, error) {
+	r.mu.Lock()
 	r.asked = append(r.asked, fmt.Sprint(req.URL.Host, " ", time.Since(r.start)))
-	status, after := r.answer(len(r.asked))
+	n := len(r.asked)
+	r.mu.Unlock()
+	status, after := r.answer(n)
 	h := http.Header{}
 	if after != "" {
 		h.Set("Retry-After", after)
@@ -120,6 +126,62 @@ func TestRetryAfterHoldsForTheHost(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What the answer to a request says holds for the host, also if it took so long that its pacer was forgotten meanwhile: of requests
+// that were under way together that is one event.
+func TestTheAnswerToALongRequestHoldsForTheHost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := pacer.NewRegistry(pacer.RegistryOptions{Default: pacer.Limits{pacer.Every(time.Second)}, Idle: time.Minute})
+		tr := &pacehttp.Transport{Pacers: r, Feedback: pacer.Feedback{Adaptive: true}}
+		tr.Base = &remote{start: time.Now(), answer: func(int) (int, string) {
+			time.Sleep(10 * time.Minute)
+			return http.StatusTooManyRequests, "30"
+		}}
+		var wg sync.WaitGroup
+		for range 3 {
+			wg.Go(func() {
+				if err := get(t, &http.Client{Transport: tr}, "http://a/"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		time.Sleep(5 * time.Minute)
+		r.Sweep()
+		if r.Len() != 0 {
+			t.Fatal("the pacer is kept: this test needs one that is forgotten")
+		}
+		wg.Wait()
+		p, err := r.Get("a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Until(p.Cooldown()); d != 30*time.Second {
+			t.Errorf("the cooldown lasts %v", d)
+		}
+		if got := p.Effective(); !got.Equal(pacer.Per(7, 10*time.Second)) {
+			t.Errorf("the rate is %v", got)
+		}
+	})
+}
+
+// Without a Base connections are those of http.DefaultTransport.
+func TestCloseIdleConnections(t *testing.T) {
+	closed := make(chan struct{}, 1)
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateClosed {
+			closed <- struct{}{}
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	c := &http.Client{Transport: pacehttp.New(pacer.Unlimited())}
+	if err := get(t, c, srv.URL); err != nil {
+		t.Fatal(err)
+	}
+	c.CloseIdleConnections()
+	<-closed
 }
 
 func TestARequestThatEndsIsNotMade(t *testing.T) {
