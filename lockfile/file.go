@@ -22,7 +22,6 @@ import (
 	"slices"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -70,10 +69,7 @@ type File struct {
 	clock     clock
 	wall      func() time.Time
 
-	// line is the line of goroutines that Wait: its head is the only one to have a reservation in the file. Those blocked
-	// in a send are served in the order in which they came.
-	line  chan struct{}
-	lined atomic.Int32 // how many are in it, but the head
+	line line // of the goroutines that Wait
 
 	// mu is held by whoever sends to it, and guards what follows. It is taken before the lock of the file.
 	mu       chan struct{}
@@ -142,7 +138,7 @@ func Open(path, key string, o Options) (*File, error) {
 	}
 	f := &File{
 		path: path, key: key, opts: o, h: noHandle, limits: o.Limits,
-		line: make(chan struct{}, 1), mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
+		mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
 	}
 	if err := f.setClocks(o.hooks); err != nil {
 		return nil, pathError(path, err)

@@ -41,25 +41,17 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	select {
-	case f.line <- struct{}{}: // nobody is in line: those who are get it before it is free
-	default:
-		if n := int(f.lined.Add(1)); f.opts.Queue != 0 && n >= f.most() { // and the one that they wait for
-			f.lined.Add(-1)
-			return nil, &pacer.FullError{Most: f.most()}
-		}
-		defer f.lined.Add(-1)
-		select {
-		case f.line <- struct{}{}:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-f.done:
-			return nil, ErrClosed
-		}
+	most := anyNumber
+	if f.opts.Queue != 0 {
+		most = f.most()
 	}
-	defer func() { <-f.line }()
+	if err := f.line.enter(ctx, f.done, most); err != nil {
+		return nil, err
+	}
+	defer f.line.leave()
 	r, err := f.Reserve(ctx, n)
 	if err == nil && r.phase != granted { // nobody but us has it yet
+		f.line.wait()
 		err = r.Wait(ctx)
 	}
 	if err != nil {
@@ -72,11 +64,13 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 // for one who asks now; negative if there's no end to it: the limit allows no events, or the key is paused.
 func (f *File) Try(ctx context.Context, n int) (granted bool, wait time.Duration, err error) {
 	within := time.Duration(0)
-	select {
-	case f.line <- struct{}{}:
-		defer func() { <-f.line }()
-	default:
+	switch err := f.line.enter(ctx, f.done, 0); {
+	case err == nil:
+		defer f.line.leave()
+	case errors.Is(err, ErrFull):
 		within = -1 // a goroutine of ours waits
+	default:
+		return false, 0, err
 	}
 	_, err = f.ReserveWithin(ctx, n, within)
 	var late *LateError
