@@ -90,6 +90,7 @@ type File struct {
 	checked  int64               // when we last looked whether path is still this file
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
 	portable bool
+	distant  bool                 // the file may be on another host
 	head     [keyAt + KeyMax]byte // a header that is intact: one that is the same need not be checked
 	headKey  string               // the key in it
 	headed   bool                 // whether there is one
@@ -191,7 +192,8 @@ func (f *File) open() error {
 	}
 	f.h, f.id, f.checked = h, info.id, f.clock.now()
 	f.linked = f.checked
-	f.portable = f.opts.hooks.portable || h.remote() != ""
+	f.distant = h.remote() != ""
+	f.portable = f.opts.hooks.portable || f.distant
 	f.owners = newOwners(h, f.path, f.portable)
 	return nil
 }
