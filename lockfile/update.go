@@ -385,12 +385,29 @@ func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
 // SetLimits changes the limits of the key, from now on and for those who wait: they move at once. The units in a bucket stay, up
 // to the new burst, and so does what lies in a window. A rate that was cut by feedback is so no more; a cooldown stays.
 func (f *File) SetLimits(ctx context.Context, limits pacer.Limits) error {
-	if err := limits.Validate(); err != nil {
+	if err := limits.Validate(); err != nil { // whatever the file has
 		return err
 	}
+	return f.ChangeLimits(ctx, func(pacer.Limits) (pacer.Limits, error) { return limits, nil })
+}
+
+// ChangeLimits is SetLimits with limits that follow from those stored: nobody else changes them in between. Change is called
+// under the lock, with nil if none are stored, and must not call the File; if it returns an error nothing is written.
+func (f *File) ChangeLimits(ctx context.Context, change func(stored pacer.Limits) (pacer.Limits, error)) error {
 	return f.update(ctx, func(t *tx) error {
-		if t.limited && f.opts.Bytes != t.bytes {
-			return ErrUnit
+		var stored pacer.Limits
+		if t.limited {
+			if f.opts.Bytes != t.bytes {
+				return ErrUnit
+			}
+			stored = t.alg.Limits()
+		}
+		limits, err := change(stored)
+		if err == nil {
+			err = limits.Validate()
+		}
+		if err != nil {
+			return err
 		}
 		t.bytes = f.opts.Bytes
 		t.setWall()
