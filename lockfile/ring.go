@@ -23,10 +23,13 @@ func windowAt(limit int) int64 { return pageSize + 4*queueSize + ringSize*int64(
 
 // windows are the rings of the state in force, and what of them is in the file.
 type windows struct {
-	any  bool // otherwise there are none
+	any  bool // otherwise there never were any
 	ring [pacer.LimitsMost]*pacer.Ring
-	end  [pacer.LimitsMost]uint64 // the position of the newest run, which is not in the ring
+	end  [pacer.LimitsMost]uint64 // the position of the newest run, which is not in the ring; that of the last ring where there is none
 }
+
+// forget has all of the rings read anew. Which positions were used it knows still.
+func (w *windows) forget() { w.ring = [pacer.LimitsMost]*pacer.Ring{} }
 
 // putRun appends a run to b as runSize bytes.
 func putRun(b []byte, at uint64, slot, units int64) []byte {
@@ -52,7 +55,7 @@ func (t *tx) readWindows() (intact bool, err error) {
 	}
 	intact = true
 	known := f.windows
-	f.windows = windows{any: true}
+	f.windows = windows{any: true, end: known.end}
 	for i := range t.alg.Len() {
 		r := t.alg.Ring(i)
 		if r == nil {

@@ -54,7 +54,7 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 		f.known = queue{}
 	}
 	if err != nil && t.write { // the same, unless it is as it was
-		f.windows = windows{}
+		f.windows.forget()
 	}
 	var waker waker
 	notes := t.notes
@@ -201,7 +201,8 @@ func (t *tx) readState(page []byte, empty bool) error {
 		t.note("a record is damaged: going on from an empty bucket")
 	}
 	if side < 0 {
-		f.known, f.windows = queue{}, windows{}
+		f.known = queue{}
+		f.windows.forget()
 	} else if err := t.readQueue(); err != nil {
 		return err
 	}
@@ -232,7 +233,7 @@ func (t *tx) readState(page []byte, empty bool) error {
 	if err != nil {
 		t.alg.Empty(t.now) // the last update may be the one that is damaged
 		t.write, t.reshaped = true, true
-		f.windows.ring = [pacer.LimitsMost]*pacer.Ring{} // it may have written runs
+		f.windows.forget() // it may have written runs
 	}
 	return nil
 }
