@@ -21,7 +21,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -91,30 +90,11 @@ type File struct {
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
 	portable bool
 	distant  bool                 // the file may be on another host
-	head     [keyAt + KeyMax]byte // a header that is intact: one that is the same need not be checked
+	head     [keyAt + KeyMax]byte // a header that is intact: one that is the same need not be checked, which is 2 % of a grant
 	headKey  string               // the key in it
 	headed   bool                 // whether there is one
 	entries  []entry              // the room that known is in, as a rule
-	tx       tx
-	*scratch               // nil while nobody looks at the file
-	done     chan struct{} // closed by Close
-}
-
-// A scratch is where what is read and written is put. A process that has thousands of files open needs only as many as it looks at.
-type scratch struct {
-	page   [pageSize]byte
-	buffer []byte
-	record [recordRoom]byte
-}
-
-// scratches are those not in use.
-var scratches = sync.Pool{New: func() any { return new(scratch) }} //nolint:gochecknoglobals // it is for all files
-
-func (f *File) borrow() { f.scratch = scratches.Get().(*scratch) } //nolint:forcetypeassert // there is nothing else in it
-
-func (f *File) release() {
-	scratches.Put(f.scratch)
-	f.scratch = nil
+	done     chan struct{}        // closed by Close
 }
 
 // Open opens the state file of a key, and creates it if need be. The key is stored in the file, so that those who may
@@ -148,12 +128,12 @@ func Open(path, key string, o Options) (*File, error) {
 		return nil, pathError(path, err)
 	}
 	f.opts.MustExist = false // one that is removed from now on is made again: those who wait go on in it
-	f.borrow()
-	n, err := f.h.readAt(f.page[:], 0)
+	t := f.begin()
+	n, err := f.h.readAt(t.page[:], 0)
 	if err == nil {
-		_, _, err = f.header(f.page[:n])
+		_, _, err = f.header(t.page[:n])
 	}
-	f.release()
+	t.end()
 	if err != nil {
 		_ = f.Close()
 		return nil, pathError(path, err)
