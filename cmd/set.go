@@ -79,23 +79,22 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 		if err != nil {
 			return err
 		}
-		limits := w.as(o.pace.status().Limits)
 		opts = lockfile.Options{Bytes: w.unit == pacer.Bytes}
-		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetLimits(ctx, limits) })
+		steps = append(steps, func(ctx context.Context, f *lockfile.File) error {
+			return f.ChangeLimits(ctx, func(stored pacer.Limits) (pacer.Limits, error) { return w.as(stored), nil })
+		})
 	case l.burst != noBurst || l.algorithm != "":
 		if err := l.checkBurst(); err != nil {
 			return err
 		}
+		opts.Bytes = o.pace.status().Bytes // a burst counts what the limit does
 		steps = append(steps, func(ctx context.Context, f *lockfile.File) error {
-			s, err := f.Status()
-			if err != nil || !s.Limited {
-				return errors.Join(err, o.pace.noLimit())
-			}
-			limits, err := l.over(s.Limits)
-			if err != nil {
-				return err
-			}
-			return f.SetLimits(ctx, limits)
+			return f.ChangeLimits(ctx, func(stored pacer.Limits) (pacer.Limits, error) {
+				if stored == nil {
+					return nil, o.pace.noLimit()
+				}
+				return l.over(stored)
+			})
 		})
 	}
 	if o.cooldown != "" {

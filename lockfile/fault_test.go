@@ -657,6 +657,40 @@ func TestDiskFull(t *testing.T) {
 	}
 }
 
+// A grant of a sliding window may need room for what the window remembers. Where there is none it is not made, and nothing else
+// has changed; it is as soon as there is.
+func TestDiskFullOfAWindow(t *testing.T) {
+	dir := smallDisk(t, 16<<10)
+	h := newHost()
+	u := h.open(t, filepath.Join(dir, "f"), Options{Limit: sliding(5, minute)})
+	v := h.open(t, u.path, Options{})
+	u.grants()
+	h.pass(time.Second)
+	ballast := filepath.Join(dir, "ballast")
+	fill(t, ballast)
+	before := u.bytes()
+	for _, f := range []*user{u, v, u} {
+		if granted, _, err := f.Try(t.Context(), 1); granted || !full(err) || !strings.Contains(err.Error(), u.path) {
+			t.Errorf("on a full disk: %v, %v", granted, err)
+		}
+	}
+	if !bytes.Equal(u.bytes()[:len(before)], before) {
+		t.Error("the state has changed")
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	u.grants()
+	fill(t, ballast)
+	for range 3 { // there is room now
+		h.pass(time.Second)
+		v.grants()
+	}
+	u.refuses(minute - 4*time.Second)
+	u.warned()
+	v.warned()
+}
+
 func TestNoPermission(t *testing.T) {
 	path := statePath(t)
 	h := newHost()

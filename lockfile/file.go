@@ -21,8 +21,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -70,10 +68,7 @@ type File struct {
 	clock     clock
 	wall      func() time.Time
 
-	// line is the line of goroutines that Wait: its head is the only one to have a reservation in the file. Those blocked
-	// in a send are served in the order in which they came.
-	line  chan struct{}
-	lined atomic.Int32 // how many are in it, but the head
+	line line // of the goroutines that Wait
 
 	// mu is held by whoever sends to it, and guards what follows. It is taken before the lock of the file.
 	mu       chan struct{}
@@ -94,30 +89,12 @@ type File struct {
 	checked  int64               // when we last looked whether path is still this file
 	lost     *history            // of a file that is gone, until it is made up for in the one that is there now
 	portable bool
-	head     [keyAt + KeyMax]byte // a header that is intact: one that is the same need not be checked
+	distant  bool                 // the file may be on another host
+	head     [keyAt + KeyMax]byte // a header that is intact: one that is the same need not be checked, which is 2 % of a grant
 	headKey  string               // the key in it
 	headed   bool                 // whether there is one
 	entries  []entry              // the room that known is in, as a rule
-	tx       tx
-	*scratch               // nil while nobody looks at the file
-	done     chan struct{} // closed by Close
-}
-
-// A scratch is where what is read and written is put. A process that has thousands of files open needs only as many as it looks at.
-type scratch struct {
-	page   [pageSize]byte
-	buffer []byte
-	record [recordRoom]byte
-}
-
-// scratches are those not in use.
-var scratches = sync.Pool{New: func() any { return new(scratch) }} //nolint:gochecknoglobals // it is for all files
-
-func (f *File) borrow() { f.scratch = scratches.Get().(*scratch) } //nolint:forcetypeassert // there is nothing else in it
-
-func (f *File) release() {
-	scratches.Put(f.scratch)
-	f.scratch = nil
+	done     chan struct{}        // closed by Close
 }
 
 // Open opens the state file of a key, and creates it if need be. The key is stored in the file, so that those who may
@@ -142,7 +119,7 @@ func Open(path, key string, o Options) (*File, error) {
 	}
 	f := &File{
 		path: path, key: key, opts: o, h: noHandle, limits: o.Limits,
-		line: make(chan struct{}, 1), mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
+		mu: make(chan struct{}, 1), done: make(chan struct{}), mine: map[uint64]struct{}{},
 	}
 	if err := f.setClocks(o.hooks); err != nil {
 		return nil, pathError(path, err)
@@ -151,12 +128,12 @@ func Open(path, key string, o Options) (*File, error) {
 		return nil, pathError(path, err)
 	}
 	f.opts.MustExist = false // one that is removed from now on is made again: those who wait go on in it
-	f.borrow()
-	n, err := f.h.readAt(f.page[:], 0)
+	t := f.begin()
+	n, err := f.h.readAt(t.page[:], 0)
 	if err == nil {
-		_, _, err = f.header(f.page[:n])
+		_, _, err = f.header(t.page[:n])
 	}
-	f.release()
+	t.end()
 	if err != nil {
 		_ = f.Close()
 		return nil, pathError(path, err)
@@ -195,7 +172,8 @@ func (f *File) open() error {
 	}
 	f.h, f.id, f.checked = h, info.id, f.clock.now()
 	f.linked = f.checked
-	f.portable = f.opts.hooks.portable || h.remote() != ""
+	f.distant = h.remote() != ""
+	f.portable = f.opts.hooks.portable || f.distant
 	f.owners = newOwners(h, f.path, f.portable)
 	return nil
 }

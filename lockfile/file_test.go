@@ -3,6 +3,7 @@
 package lockfile
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"os"
@@ -73,6 +74,70 @@ func TestASetLimitHoldsForThoseWhoRun(t *testing.T) {
 	if len(u.warns) > 0 {
 		t.Errorf("%v", u.warns)
 	}
+}
+
+// Changes that follow from the limit that is stored are made one after the other: none is lost.
+func TestNoChangeOfALimitIsLost(t *testing.T) {
+	path := statePath(t)
+	one := pacer.Per(1, time.Second)
+	var wg sync.WaitGroup
+	const files, changes = 4, 50
+	for range files {
+		f, err := Open(path, "", Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = f.Close() })
+		wg.Go(func() {
+			for range changes {
+				err := f.ChangeLimits(t.Context(), func(stored pacer.Limits) (pacer.Limits, error) {
+					if stored == nil {
+						return pacer.Limits{one}, nil
+					}
+					stored[0].Events++
+					return stored, nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if s, err := Read(path); err != nil || s.Limit.Events != files*changes {
+		t.Errorf("%v, %v", s.Limit, err)
+	}
+}
+
+func TestAChangeThatIsNone(t *testing.T) {
+	h := newHost()
+	u := h.open(t, statePath(t), perMinute())
+	u.grants()
+	before := u.bytes()
+	no := errors.New("no")
+	for _, c := range []struct {
+		limits pacer.Limits
+		err    error
+	}{{nil, no}, {pacer.Limits{pacer.Every(time.Second)}, no}, {pacer.Limits{}, nil}, {pacer.Limits{{Events: -1}}, nil}} {
+		err := u.ChangeLimits(t.Context(), func(stored pacer.Limits) (pacer.Limits, error) {
+			if !stored.Equal(pacer.Limits{pacer.Every(minute)}) {
+				t.Errorf("%v", stored)
+			}
+			stored[0].Events++ // it is ours
+			return c.limits, c.err
+		})
+		if err == nil || c.err != nil && !errors.Is(err, c.err) {
+			t.Errorf("%v, %v: %v", c.limits, c.err, err)
+		}
+	}
+	other := h.open(t, u.path, Options{Bytes: true})
+	if err := other.ChangeLimits(t.Context(), nil); !errors.Is(err, ErrUnit) {
+		t.Errorf("%v", err)
+	}
+	if !bytes.Equal(u.bytes(), before) {
+		t.Error("it was written")
+	}
+	u.refuses(minute)
 }
 
 func TestNoLimit(t *testing.T) {

@@ -20,10 +20,10 @@ func (t *tx) readQueue() error {
 		return nil
 	}
 	most := grantsMost(r.size)
-	b := f.page[int(recordAt(t.side))+r.size:][:min(int(r.grantedLen), most)*entrySize]
+	b := t.page[int(recordAt(t.side))+r.size:][:min(int(r.grantedLen), most)*entrySize]
 	if int(r.grantedLen) > most {
 		var err error
-		if b, err = f.readBytes(int(r.grantedLen)*entrySize, grantedAt(t.side)); err != nil {
+		if b, err = t.readBytes(int(r.grantedLen)*entrySize, grantedAt(t.side)); err != nil {
 			return err
 		}
 	}
@@ -34,7 +34,7 @@ func (t *tx) readQueue() error {
 	}
 	known.entries, known.first = known.entries[r.first-known.first:], r.first
 	for bad == nil {
-		waiting, err := f.readRing(known, int(r.waitingLen))
+		waiting, err := t.readRing(known, int(r.waitingLen))
 		if err == nil {
 			err = r.setEntries(granted, waiting)
 		}
@@ -58,7 +58,8 @@ func (t *tx) readQueue() error {
 }
 
 // readRing returns n entries, the first of which are known.
-func (f *File) readRing(known queue, n int) ([]entry, error) {
+func (t *tx) readRing(known queue, n int) ([]entry, error) {
+	f := t.f
 	entries := known.entries
 	if len(entries) == 0 && n > 0 {
 		if cap(f.entries) < n {
@@ -69,7 +70,7 @@ func (f *File) readRing(known queue, n int) ([]entry, error) {
 	for at := known.end(); len(entries) < n; {
 		i := int(at % queueMost)
 		k := min(n-len(entries), queueMost-i)
-		b, err := f.readBytes(k*entrySize, ringAt(known.ring)+int64(i*entrySize))
+		b, err := t.readBytes(k*entrySize, ringAt(known.ring)+int64(i*entrySize))
 		if err != nil {
 			return nil, err
 		}
@@ -87,15 +88,15 @@ func (f *File) readRing(known queue, n int) ([]entry, error) {
 }
 
 // readBytes reads n bytes, or fewer at the end of the file. They are good until the next call.
-func (f *File) readBytes(n int, at int64) ([]byte, error) {
+func (t *tx) readBytes(n int, at int64) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	if cap(f.buffer) < n {
-		f.buffer = make([]byte, 2*n)
+	if cap(t.buffer) < n {
+		t.buffer = make([]byte, 2*n)
 	}
-	n, err := f.h.readAt(f.buffer[:n], at)
-	return f.buffer[:n], err
+	n, err := t.f.h.readAt(t.buffer[:n], at)
+	return t.buffer[:n], err
 }
 
 // writeQueue writes those who wait where nothing is in force, and leaves what is: the queue as it was read.
@@ -113,11 +114,11 @@ func (t *tx) writeQueue() error {
 		t.first = ringStart(t.first)
 		from = t.first
 	}
-	b := f.buffer[:0]
+	b := t.buffer[:0]
 	for i := range t.waiting[from-t.first:] {
 		b = t.waiting[int(from-t.first)+i].put(b)
 	}
-	f.buffer = b[:0]
+	t.buffer = b[:0]
 	for len(b) > 0 {
 		i := int(from % queueMost)
 		k := min(len(b)/entrySize, queueMost-i)

@@ -2,11 +2,13 @@ package lockfile
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math"
 	"math/rand/v2"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -16,12 +18,14 @@ const (
 	// lookEvery is how often one who sleeps looks at the file, so that the places of the dead are given back, and that it
 	// is noticed if the file was removed, or the host suspended.
 	lookEvery = 500 * time.Millisecond
-	// pollEvery is how often the first of those who wait look where nobody can wake them, pollFirst how many those are.
-	// Others look less often the further behind they are.
-	pollEvery = 50 * time.Millisecond
+	// pollEvery is how often the first of those who wait look whether they were moved, where nobody can wake them: there is no futex,
+	// or as many sleep on one in this process as may. PollFirst is how many those are; others do it less often the further behind
+	// they are. Where many do in one process it is once in pollShare for all of them: a twentieth of a core.
+	pollEvery = 10 * time.Millisecond
 	pollFirst = 8
-	// crowdEvery is how often those look who find no place to be woken at, as so many sleep in this process.
-	crowdEvery = 200 * time.Millisecond
+	pollShare = 100 * time.Microsecond
+	// distantEvery is pollEvery where the file may be on another host, so that it takes its lock to read what is in it now.
+	distantEvery = 50 * time.Millisecond
 )
 
 // Wait waits for a grant of one unit. Goroutines of a File are served in the order in which they call it, and take turns
@@ -41,25 +45,17 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	select {
-	case f.line <- struct{}{}: // nobody is in line: those who are get it before it is free
-	default:
-		if n := int(f.lined.Add(1)); f.opts.Queue != 0 && n >= f.most() { // and the one that they wait for
-			f.lined.Add(-1)
-			return nil, &pacer.FullError{Most: f.most()}
-		}
-		defer f.lined.Add(-1)
-		select {
-		case f.line <- struct{}{}:
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		case <-f.done:
-			return nil, ErrClosed
-		}
+	most := anyNumber
+	if f.opts.Queue != 0 {
+		most = f.most()
 	}
-	defer func() { <-f.line }()
+	if err := f.line.enter(ctx, f.done, most); err != nil {
+		return nil, err
+	}
+	defer f.line.leave()
 	r, err := f.Reserve(ctx, n)
 	if err == nil && r.phase != granted { // nobody but us has it yet
+		f.line.wait()
 		err = r.Wait(ctx)
 	}
 	if err != nil {
@@ -72,11 +68,13 @@ func (f *File) Grant(ctx context.Context, n int) (*Reservation, error) {
 // for one who asks now; negative if there's no end to it: the limit allows no events, or the key is paused.
 func (f *File) Try(ctx context.Context, n int) (granted bool, wait time.Duration, err error) {
 	within := time.Duration(0)
-	select {
-	case f.line <- struct{}{}:
-		defer func() { <-f.line }()
-	default:
+	switch err := f.line.enter(ctx, f.done, 0); {
+	case err == nil:
+		defer f.line.leave()
+	case errors.Is(err, ErrFull):
 		within = -1 // a goroutine of ours waits
+	default:
+		return false, 0, err
 	}
 	_, err = f.ReserveWithin(ctx, n, within)
 	var late *LateError
@@ -132,6 +130,8 @@ type standing struct {
 	ahead int    // how many wait before it
 	wake  uint32 // the wake counter as of the last look
 	waker waker
+
+	distant bool // the file may be on another host
 }
 
 type phase int
@@ -176,7 +176,7 @@ func (t *tx) stands(p place, i int) (standing, error) {
 	if err := t.f.openWaker(); err != nil {
 		return standing{}, err
 	}
-	s := standing{place: p, ahead: i, wake: t.wake, waker: t.f.waker}
+	s := standing{place: p, ahead: i, wake: t.wake, waker: t.f.waker, distant: t.f.distant}
 	s.slot, s.some = t.slot(i)
 	return s, nil
 }
@@ -391,17 +391,40 @@ func (f *File) sleep(ctx context.Context, s standing) error {
 	if d <= 0 {
 		return context.Cause(ctx)
 	}
-	var woken <-chan struct{}
-	var elapsed <-chan time.Time
-	every := pollEvery * time.Duration(1+s.ahead/pollFirst)
 	if s.waker != nil {
-		woken, every = s.waker.sleep(s.wake, d), crowdEvery
+		if woken := s.waker.sleep(s.wake, d); woken != nil {
+			return f.until(ctx, woken, nil)
+		}
 	}
-	if woken == nil {
-		t := time.NewTimer(min(d, every))
-		defer t.Stop()
-		elapsed = t.C
+	return f.poll(ctx, s, d)
+}
+
+// pollers is how many reservations of this process poll.
+var pollers atomic.Int32 //nolint:gochecknoglobals // a core belongs to the process
+
+// poll is sleep for d where nobody can wake us.
+func (f *File) poll(ctx context.Context, s standing, d time.Duration) error {
+	pollers.Add(1)
+	defer pollers.Add(-1)
+	every := pollEvery
+	if s.distant {
+		every = distantEvery
 	}
+	every *= time.Duration(1 + s.ahead/pollFirst)
+	end := time.Now().Add(d)
+	t := time.NewTimer(d)
+	defer t.Stop()
+	for ; d > 0 && !f.stirred(ctx, s); d = time.Until(end) {
+		t.Reset(min(d, max(every, pollShare*time.Duration(pollers.Load()))))
+		if err := f.until(ctx, nil, t.C); err != nil || s.distant {
+			return err
+		}
+	}
+	return nil
+}
+
+// until waits for one or the other, unless the File is closed before, or ctx ends.
+func (f *File) until(ctx context.Context, woken <-chan struct{}, elapsed <-chan time.Time) error {
 	select {
 	case <-woken:
 	case <-elapsed:
@@ -411,4 +434,20 @@ func (f *File) sleep(ctx context.Context, s standing) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// stirred reports whether those who wait have been moved since. It reads the wake counter, and takes no lock of the file.
+func (f *File) stirred(ctx context.Context, s standing) bool {
+	select {
+	case f.mu <- struct{}{}:
+	case <-ctx.Done():
+		return true
+	}
+	defer func() { <-f.mu }()
+	if f.owner != s.owner { // it is another file, or none
+		return true
+	}
+	var b [4]byte
+	n, err := f.h.readAt(b[:], wakeAt)
+	return err != nil || n < len(b) || binary.LittleEndian.Uint32(b[:]) != s.wake
 }

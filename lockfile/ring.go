@@ -23,10 +23,13 @@ func windowAt(limit int) int64 { return pageSize + 4*queueSize + ringSize*int64(
 
 // windows are the rings of the state in force, and what of them is in the file.
 type windows struct {
-	any  bool // otherwise there are none
+	any  bool // otherwise there never were any
 	ring [pacer.LimitsMost]*pacer.Ring
-	end  [pacer.LimitsMost]uint64 // the position of the newest run, which is not in the ring
+	end  [pacer.LimitsMost]uint64 // the position of the newest run, which is not in the ring; that of the last ring where there is none
 }
+
+// forget has all of the rings read anew. Which positions were used it knows still.
+func (w *windows) forget() { w.ring = [pacer.LimitsMost]*pacer.Ring{} }
 
 // putRun appends a run to b as runSize bytes.
 func putRun(b []byte, at uint64, slot, units int64) []byte {
@@ -52,7 +55,7 @@ func (t *tx) readWindows() (intact bool, err error) {
 	}
 	intact = true
 	known := f.windows
-	f.windows = windows{any: true}
+	f.windows = windows{any: true, end: known.end}
 	for i := range t.alg.Len() {
 		r := t.alg.Ring(i)
 		if r == nil {
@@ -60,7 +63,7 @@ func (t *tx) readWindows() (intact bool, err error) {
 		}
 		from, to := t.alg.Recall(i, known.ring[i])
 		anew := from < to && known.ring[i] == nil
-		ok, err := f.readRuns(r, i, from, to)
+		ok, err := t.readRuns(r, i, from, to)
 		if err != nil {
 			return false, err
 		}
@@ -76,11 +79,11 @@ func (t *tx) readWindows() (intact bool, err error) {
 }
 
 // readRuns gives a ring its runs.
-func (f *File) readRuns(r *pacer.Ring, limit int, from, to uint64) (ok bool, err error) {
+func (t *tx) readRuns(r *pacer.Ring, limit int, from, to uint64) (ok bool, err error) {
 	for from < to {
 		place := from % ringPlaces
 		n := min(to-from, ringPlaces-place)
-		b, err := f.readBytes(int(n)*runSize, windowAt(limit)+int64(place)*runSize)
+		b, err := t.readBytes(int(n)*runSize, windowAt(limit)+int64(place)*runSize)
 		if err != nil || len(b) < int(n)*runSize {
 			return false, err
 		}
@@ -114,7 +117,7 @@ func (t *tx) writeWindows() error {
 			r.Rebase(from)
 		}
 		_, end := r.Span()
-		if err := f.writeRuns(r, i, from, max(end, 1)-1); err != nil {
+		if err := t.writeRuns(r, i, from, max(end, 1)-1); err != nil {
 			return err
 		}
 		f.windows.ring[i], f.windows.end[i] = r, max(end, 1)-1
@@ -133,18 +136,18 @@ func (w *windows) next(limit int, now int64) uint64 {
 	return (last/ringPlaces+2)*ringPlaces + place
 }
 
-func (f *File) writeRuns(r *pacer.Ring, limit int, from, to uint64) error {
+func (t *tx) writeRuns(r *pacer.Ring, limit int, from, to uint64) error {
 	for from < to {
 		place := from % ringPlaces
 		n := min(to-from, ringPlaces-place)
-		b := f.buffer[:0]
+		b := t.buffer[:0]
 		for range n {
 			slot, units := r.Run(from)
 			b = putRun(b, from, slot, units)
 			from++
 		}
-		f.buffer = b[:0]
-		if err := f.h.writeAt(b, windowAt(limit)+int64(place)*runSize); err != nil {
+		t.buffer = b[:0]
+		if err := t.f.h.writeAt(b, windowAt(limit)+int64(place)*runSize); err != nil {
 			return err
 		}
 	}

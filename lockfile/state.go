@@ -95,7 +95,7 @@ func (s *state) settle(now int64, alive func(entry) bool) (changed, moved bool) 
 
 // sweep drops those whose owners are dead, if it is time to look. The head is alive.
 func (s *state) sweep(now int64, alive func(entry) bool) (changed, moved bool) {
-	if len(s.granted)+len(s.waiting) == 0 || now-s.swept < sweepEvery {
+	if len(s.granted) == 0 && len(s.waiting) <= 1 || now-s.swept < sweepEvery { // the head has been looked at
 		return false, false
 	}
 	from, left := s.cursor, sweepMost

@@ -74,15 +74,14 @@ func inspect(h handle, path string, hooks hooks) (Status, error) {
 		return Status{}, err
 	}
 	f.owners = newOwners(h, path, hooks.portable || h.remote() != "")
-	f.borrow()
-	defer f.release()
-	t := &f.tx
+	t := f.begin()
+	defer t.end()
 	var key string
 	for try := range readTries {
 		if try > 0 {
 			<-time.After(readPause)
+			t.again()
 		}
-		*t = tx{f: f}
 		t.now, t.wall = f.clock.both()
 		var err error
 		if key, err = t.read(); err != nil {

@@ -208,7 +208,8 @@ func newWaker(h handle, portable bool) (waker, error) {
 }
 
 // sleepersMost is how many may sleep on futexes in this process: each takes a thread, of which Go has 10,000 at the most, and keeps
-// others from a core until the Go scheduler notices, which takes it longer than most of what we do.
+// others from a core until the Go scheduler notices, which takes it longer than most of what we do. More are there only where a process
+// has many keys, or many reservations: they poll.
 const sleepersMost = 8
 
 // sleepers is how many do.

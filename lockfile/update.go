@@ -4,18 +4,20 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
 )
 
-// A tx is the state while the lock is held.
+// A tx is the state while the lock is held, or one looks without it.
 type tx struct {
 	record // the one in force
 	f      *File
-	now    int64 // on the boot clock, read after the lock was taken
-	wall   int64 // on the wall clock at that time, in ns since 1970
+	*scratch
+	now  int64 // on the boot clock, read after the lock was taken
+	wall int64 // on the wall clock at that time, in ns since 1970
 
 	write bool // the state has changed
 	moved bool // slots of those who wait have changed: wake them
@@ -30,15 +32,41 @@ type tx struct {
 	failed uint64 // one to give up if it can't be
 }
 
+// A scratch is where what is read and written is put. A process that has thousands of files open needs only as many as it looks at.
+type scratch struct {
+	tx     tx
+	page   [pageSize]byte
+	buffer []byte
+	room   [recordRoom]byte // for a record, and its grants
+}
+
+// scratches are those not in use.
+var scratches = sync.Pool{New: func() any { return new(scratch) }} //nolint:gochecknoglobals // it is for all files
+
+// begin returns a tx that knows nothing yet. It has to be given back by end.
+func (f *File) begin() *tx {
+	s := scratches.Get().(*scratch) //nolint:forcetypeassert // there is nothing else in it
+	s.tx.f, s.tx.scratch = f, s
+	return &s.tx
+}
+
+func (t *tx) end() {
+	s := t.scratch
+	*t = tx{} // what it refers to can go
+	scratches.Put(s)
+}
+
+// again has it know nothing, as begin does.
+func (t *tx) again() { *t = tx{f: t.f, scratch: t.scratch} }
+
 // update has change work on the state as of now, and writes it, in one step under the lock. If change returns an error
 // nothing is written.
 func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 	if err := f.lock(ctx); err != nil {
 		return f.named(err)
 	}
-	f.borrow()
-	t := &f.tx
-	err = t.load(f)
+	t := f.begin()
+	err = t.load()
 	if err == nil && t.write { // what was found wrong is put right whatever comes of change: else it would be found anew
 		err = t.store()
 	}
@@ -54,14 +82,14 @@ func (f *File) update(ctx context.Context, change func(*tx) error) (err error) {
 		f.known = queue{}
 	}
 	if err != nil && t.write { // the same, unless it is as it was
-		f.windows = windows{}
+		f.windows.forget()
 	}
 	var waker waker
 	notes := t.notes
 	if t.moved && err == nil && f.openWaker() == nil { // else they find out when they look
 		waker = f.waker
 	}
-	f.release()
+	t.end()
 	if e := f.unlock(); err == nil {
 		err = e
 	}
@@ -107,9 +135,9 @@ func (t *tx) run(change func(*tx) error) error {
 
 // load reads the clock and the state, as of now. If the file that is locked is not the one at its path any more, as that was
 // removed or replaced, it goes over to the one that is there, or creates it.
-func (t *tx) load(f *File) error {
+func (t *tx) load() error {
+	f := t.f
 	for range 100 {
-		*t = tx{f: f}
 		t.now, t.wall = f.clock.both()
 		gone := f.gone(t.now)
 		if !gone {
@@ -128,7 +156,7 @@ func (t *tx) load(f *File) error {
 			return nil
 		}
 		if f.lost == nil {
-			f.lost = f.history()
+			f.lost = t.history()
 		}
 		if err := f.reopen(); err != nil {
 			return err
@@ -136,6 +164,7 @@ func (t *tx) load(f *File) error {
 		if err := f.h.lock(); err != nil { // it is new: nobody can have been stopped in it for long
 			return err
 		}
+		t.again()
 	}
 	return errors.New("it is replaced again and again")
 }
@@ -164,17 +193,17 @@ func (f *File) gone(now int64) bool {
 // read finds the state in force, as of now, and returns the key in the file.
 func (t *tx) read() (key string, err error) {
 	f := t.f
-	n, err := f.h.readAt(f.page[:], 0)
+	n, err := f.h.readAt(t.page[:], 0)
 	if err != nil {
 		return "", err
 	}
-	page := f.page[:n]
+	page := t.page[:n]
 	key, intact, err := f.header(page)
 	if err != nil {
 		return "", err
 	}
-	clear(f.page[n:])
-	t.wake = binary.LittleEndian.Uint32(f.page[wakeAt:])
+	clear(t.page[n:])
+	t.wake = binary.LittleEndian.Uint32(t.page[wakeAt:])
 	empty := !intact && allZero(page)
 	switch {
 	case empty:
@@ -204,7 +233,8 @@ func (t *tx) readState(page []byte, empty bool) error {
 		t.note("a record is damaged: going on from an empty bucket")
 	}
 	if side < 0 {
-		f.known, f.windows = queue{}, windows{}
+		f.known = queue{}
+		f.windows.forget()
 	} else if err := t.readQueue(); err != nil {
 		return err
 	}
@@ -235,7 +265,7 @@ func (t *tx) readState(page []byte, empty bool) error {
 	if err != nil {
 		t.alg.Empty(t.now) // the last update may be the one that is damaged
 		t.write, t.reshaped = true, true
-		f.windows.ring = [pacer.LimitsMost]*pacer.Ring{} // it may have written runs
+		f.windows.forget() // it may have written runs
 	}
 	return nil
 }
@@ -265,10 +295,10 @@ func (t *tx) store() error {
 		return err
 	}
 	var record []byte
-	record, f.buffer = t.put(f.record[:], t.seq+1, f.buffer[:0])
+	record, t.buffer = t.put(t.room[:], t.seq+1, t.buffer[:0])
 	if len(t.granted) <= grantsMost(len(record)) {
-		record = append(record, f.buffer...)
-	} else if err := f.h.writeAt(f.buffer, grantedAt(side)); err != nil {
+		record = append(record, t.buffer...)
+	} else if err := f.h.writeAt(t.buffer, grantedAt(side)); err != nil {
 		return err
 	}
 	if err := f.h.writeAt(record, recordAt(side)); err != nil {
@@ -308,10 +338,11 @@ func (f *File) reopen() error {
 }
 
 // history returns what the file that is open knows.
-func (f *File) history() *history {
-	n, _ := f.h.readAt(f.page[:], 0)
+func (t *tx) history() *history {
+	f := t.f
+	n, _ := f.h.readAt(t.page[:], 0)
 	var r record
-	side, _ := newest(f.page[:n], &r)
+	side, _ := newest(t.page[:n], &r)
 	if side < 0 || r.boot != f.clock.boot {
 		return nil
 	}
@@ -388,12 +419,29 @@ func (f *File) SetLimit(ctx context.Context, limit pacer.Limit) error {
 // SetLimits changes the limits of the key, from now on and for those who wait: they move at once. The units in a bucket stay, up
 // to the new burst, and so does what lies in a window. A rate that was cut by feedback is so no more; a cooldown stays.
 func (f *File) SetLimits(ctx context.Context, limits pacer.Limits) error {
-	if err := limits.Validate(); err != nil {
+	if err := limits.Validate(); err != nil { // whatever the file has
 		return err
 	}
+	return f.ChangeLimits(ctx, func(pacer.Limits) (pacer.Limits, error) { return limits, nil })
+}
+
+// ChangeLimits is SetLimits with limits that follow from those stored: nobody else changes them in between. Change is called
+// under the lock, with nil if none are stored, and must not call the File; if it returns an error nothing is written.
+func (f *File) ChangeLimits(ctx context.Context, change func(stored pacer.Limits) (pacer.Limits, error)) error {
 	return f.update(ctx, func(t *tx) error {
-		if t.limited && f.opts.Bytes != t.bytes {
-			return ErrUnit
+		var stored pacer.Limits
+		if t.limited {
+			if f.opts.Bytes != t.bytes {
+				return ErrUnit
+			}
+			stored = t.alg.Limits()
+		}
+		limits, err := change(stored)
+		if err == nil {
+			err = limits.Validate()
+		}
+		if err != nil {
+			return err
 		}
 		t.bytes = f.opts.Bytes
 		t.setWall()

@@ -157,6 +157,51 @@ func TestARingComesRound(t *testing.T) {
 	v.warned()
 }
 
+// A window that becomes a bucket and a window again, within microseconds, is not taken for the one that it was.
+func TestAWindowThatIsAnotherOne(t *testing.T) {
+	h := newHost()
+	limit := sliding(100, time.Hour)
+	u := h.open(t, statePath(t), Options{Limit: limit})
+	start := h.now
+	grant := func(n int) {
+		t.Helper()
+		h.pass(time.Nanosecond)
+		if granted, wait, err := u.Try(t.Context(), n); !granted || err != nil {
+			t.Fatal(wait, err)
+		}
+	}
+	for range 5 {
+		grant(20)
+	}
+	v := h.open(t, u.path, Options{})
+	v.refuses(start + time.Nanosecond + time.Hour - h.now)
+	for _, l := range []pacer.Limit{pacer.Unlimited(), limit} {
+		h.pass(time.Microsecond)
+		if err := u.SetLimit(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for s, err := u.Status(); s.Usage[0].Remaining > 1; s, err = u.Status() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		grant(1)
+	}
+	grant(1)
+	w := h.open(t, u.path, Options{})
+	for range 10 {
+		var late *LateError
+		if _, err := w.ReserveWithin(t.Context(), 1, -1); !errors.As(err, &late) {
+			t.Fatal(err)
+		}
+		v.refuses(late.Wait)
+		h.pass(late.Wait)
+		v.grants()
+	}
+	v.warned()
+	w.warned()
+}
+
 func TestADamagedRingCountsAsFull(t *testing.T) {
 	for name, damage := range map[string]func(b []byte){
 		"a run":              func(b []byte) { b[windowAt(0)+runPlace(b)+3]++ },
