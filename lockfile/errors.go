@@ -3,7 +3,6 @@ package lockfile
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -18,9 +17,9 @@ var (
 	// ErrUnsafe says that others could write the file, or have put it there.
 	ErrUnsafe = errors.New("not safe to use")
 	// ErrNoLimit says that no limit was given and the file has none.
-	ErrNoLimit = errors.New("no limit is stored, and none was given")
+	ErrNoLimit = pacer.ErrNoLimit
 	// ErrUnit says that the limit given counts bytes and the one stored something else, or the other way round.
-	ErrUnit = errors.New("one counts bytes, and the other does not")
+	ErrUnit = pacer.ErrUnit
 	// ErrFull is what a *pacer.FullError is: as many wait as may, or as there is room for.
 	ErrFull = pacer.ErrFull
 	// ErrClosed says that the File was closed, or the reservation cancelled.
@@ -29,32 +28,11 @@ var (
 	ErrUnsupported = fmt.Errorf("sharing a limit between processes is not supported on this system: %w", errors.ErrUnsupported)
 )
 
-// A LateError says that a slot would have come later than one was ready to wait for it. Nothing was written.
-type LateError struct {
-	Wait   time.Duration // until the slot, from when it was asked for; negative if there is none
-	Slot   time.Time     // when it would have been; zero if there is none
-	Paused bool          // whether there is none as the key is paused; else it is that the limit allows no events
-}
+// A LateError is a pacer.LateError: a slot would have come later than one was ready to wait for it.
+type LateError = pacer.LateError
 
-func (e *LateError) Error() string {
-	switch {
-	case e.Paused:
-		return "there is no slot: the key is paused"
-	case e.Wait < 0:
-		return "there is no slot: the limit allows no events"
-	}
-	return fmt.Sprintf("the slot is %v away", e.Wait)
-}
-
-// A ConflictError is a warning: the limits given are not those stored.
-type ConflictError struct {
-	Stored, Given pacer.Limits
-	Holds         pacer.Limits // what keeps both, as pacer.Limits.Stricter has it
-}
-
-func (e *ConflictError) Error() string {
-	return fmt.Sprintf("the key has a limit of %v, not %v: %v holds", e.Stored, e.Given, e.Holds)
-}
+// A ConflictError is a pacer.ConflictError, a warning: the limits given are not those stored.
+type ConflictError = pacer.ConflictError
 
 // A DamageError is a warning: a part of the file could not be read. What it held is made up for by an empty bucket, so
 // that the limit is not exceeded.

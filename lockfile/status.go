@@ -6,37 +6,16 @@ import (
 	"github.com/throttle-cli/throttle/pacer"
 )
 
-// A Status is how a key stands.
+// A Status is how the key of a file stands.
 type Status struct {
-	Path    string
-	Key     string       // empty for a file that has none
-	Limited bool         // whether a limit is stored
-	Limit   pacer.Limit  // of several that with the lowest rate
-	Limits  pacer.Limits // all of them
-	Bytes   bool         // whether they count bytes
-	// What is in force of the limit: all of it, unless feedback has cut it.
-	Effective pacer.Limit
-	Usage     []pacer.Usage // of each limit, those who wait left out
-	Cooldown  time.Time     // the end of the cooldown; zero if there is none
-	Paused    bool
-	Throttled uint64    // how many events there have been at which the remote has throttled attempts, counted as Grants are
-	Grants    uint64    // how many there have been since the file was made, or reset
-	Last      time.Time // the slot of the last grant; zero if there has been none, or it is not known as the host was booted
-	Next      time.Time // when a unit asked for now would be due; zero if there is no slot
-	Updated   time.Time // when the file was last written, on the wall clock
-	Waiting   []Waiter  // in order
-	Damage    string    // what is wrong with the file, if anything: "a record is damaged"; or with its limits here, so that there is no slot
+	pacer.Status
+	Path string
 
 	idle bool // nobody waits, and the bucket is full
 }
 
 // A Waiter is one who waits, as of a Status.
-type Waiter struct {
-	PID   int // in the PID namespace that it is in
-	Cost  int
-	Since time.Time
-	Slot  time.Time // zero if there is none, as the limit allows no events or the key is paused
-}
+type Waiter = pacer.Waiter
 
 // Status returns how the key stands. It does as Read does.
 func (f *File) Status() (Status, error) { return read(f.path, f.opts.hooks) }
@@ -97,10 +76,10 @@ func inspect(h handle, path string, hooks hooks) (Status, error) {
 }
 
 func (f *File) status(t *tx, key string, updated int64) Status {
-	s := Status{
-		Path: f.path, Key: key, Limited: t.limited, Limit: t.alg.Limit(), Bytes: t.bytes, Grants: t.grants,
+	s := Status{Path: f.path, idle: t.idle(t.now), Status: pacer.Status{
+		Key: key, Limited: t.limited, Limit: t.alg.Limit(), Bytes: t.bytes, Grants: t.grants,
 		Effective: t.alg.Effective(t.now), Paused: t.alg.Paused(), Throttled: t.alg.Events(),
-	}
+	}}
 	if at, ok := t.alg.Until(t.now); ok {
 		s.Cooldown = f.timeOf(at)
 	}
@@ -116,7 +95,6 @@ func (f *File) status(t *tx, key string, updated int64) Status {
 	if t.limited {
 		s.Limits, s.Usage = t.alg.Limits(), t.alg.Usage(t.now)
 	}
-	s.idle = t.idle(t.now)
 	for _, e := range t.waiting {
 		w := Waiter{PID: int(e.pid), Cost: int(e.cost), Since: f.timeOf(e.at)}
 		since := max(e.at, t.turn)
