@@ -31,6 +31,9 @@ type Options struct {
 	// Limits are the limits of the key. If others are stored then both hold, from the first call on that asks for a grant, and
 	// Warn gets a *ConflictError. Without any, those stored are adopted; if there are none, asking for a grant is ErrNoLimit.
 	Limits pacer.Limits
+	// As returns Limits as they are where others are stored, for those who leave open what they do not say of them. It is called
+	// under the lock, and must not call the File. Nil leaves nothing open.
+	As func(stored pacer.Limits) pacer.Limits
 	// Limit is short for Limits with one. The zero Limit is none.
 	Limit pacer.Limit
 	// Queue is how many may wait at the most when we ask for a grant that is not due: otherwise it is a *pacer.FullError. 0 is

@@ -438,3 +438,25 @@ func TestTheQueueIsBounded(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// What is not said of a limit is as it is stored, whoever stores it in between.
+func TestLimitsThatLeaveSomethingOpen(t *testing.T) {
+	h, path := newHost(), statePath(t)
+	var warned error
+	o := Options{
+		Limit: pacer.Per(5, time.Second),
+		As: func(stored pacer.Limits) pacer.Limits {
+			return pacer.Limits{pacer.Per(5, time.Second).WithBurst(stored[0].Burst)}
+		},
+		Warn: func(err error) { warned = err },
+	}
+	f := h.open(t, path, o)
+	for _, f := range []*File{h.open(t, path, Options{Limit: pacer.Per(5, time.Second).WithBurst(3)}), f} {
+		if err := f.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := f.Status(); err != nil || warned != nil || s.Limit.Burst != 3 {
+		t.Errorf("limit %v, warning %v, error %v", s.Limit, warned, err)
+	}
+}

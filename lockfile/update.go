@@ -376,6 +376,9 @@ func (t *tx) follow(lost *history) {
 func (t *tx) join() error {
 	f := t.f
 	given := f.opts.Limits
+	if t.limited && !f.joined && given != nil && f.opts.As != nil {
+		given = f.opts.As(t.alg.Limits())
+	}
 	switch {
 	case !t.limited:
 		// nobody has given it a limit, or it was lost, or reset: what was last in force goes on
