@@ -451,7 +451,7 @@ func TestLimitsThatLeaveSomethingOpen(t *testing.T) {
 		Warn: func(err error) { warned = err },
 	}
 	f := h.open(t, path, o)
-	for _, f := range []*File{h.open(t, path, Options{Limit: pacer.Per(5, time.Second).WithBurst(3)}), f} {
+	for _, f := range []*user{h.open(t, path, Options{Limit: pacer.Per(5, time.Second).WithBurst(3)}), f} {
 		if err := f.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
