@@ -3,8 +3,10 @@ package pacer
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Limits are the limits of one key, which all hold: a grant is made when each of them allows it, and counts for each of them.
@@ -152,4 +154,46 @@ func (l Limits) buckets() (n int) {
 		}
 	}
 	return n
+}
+
+// Share returns what one of n has of the limits, so that all of them together keep the limits whatever each does: an n-th of the rate, and
+// of the burst, but for a burst of 1, which each has. A window that has fewer units than n is one of 1 in a longer time; of a calendar it
+// is one that slides.
+func (l Limits) Share(n int) Limits {
+	part := slices.Clone(l)
+	for i := range part {
+		part[i] = part[i].share(int64(max(n, 1)))
+	}
+	return part
+}
+
+func (l Limit) share(n int64) Limit {
+	switch {
+	case n == 1 || l.Events <= 0 || l.Per == 0:
+	case !l.Algorithm.isWindow():
+		l.Burst = l.most()
+		if l.Burst == 1 && l.Algorithm == Paced {
+			l.Burst = 0
+		} else {
+			l.Burst = max(l.Burst/n, 1)
+		}
+		if l.Events%n == 0 {
+			l.Events /= n
+			break
+		}
+		l.Per = longer(l.Per, n)
+	case l.Events >= n:
+		l.Events /= n
+	default:
+		l = Limit{Events: 1, Per: longer(l.Per, (n+l.Events-1)/l.Events), Algorithm: SlidingWindow}
+	}
+	return l
+}
+
+// longer returns n times d, or the longest time.
+func longer(d time.Duration, n int64) time.Duration {
+	if int64(d) > math.MaxInt64/n {
+		return math.MaxInt64
+	}
+	return d * time.Duration(n)
 }
