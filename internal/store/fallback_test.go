@@ -161,4 +161,4 @@ func (adopting) Open(context.Context, string, Options) (Key, error) { return non
 type none struct{ Key }
 
 func (none) WaitN(context.Context, int) error { return pacer.ErrNoLimit }
-func (none) Limits() pacer.Limits              { return nil }
+func (none) Limits() pacer.Limits             { return nil }
