@@ -96,8 +96,15 @@ rate = "1/s"
 key = "one"
 `, "")
 	for _, o := range []struct{ key, name, account string }{
-		{"a", "a", ""}, {"a:x", "a", "x"}, {"a:new", "a", "new"}, {"of/z/b", "b", "z"}, {"one", "ab", ""},
-		{"ab", "", ""}, {"other", "", ""}, {"a:", "", ""}, {"of//b", "", ""},
+		{"a", "a", ""},
+		{"a:x", "a", "x"},
+		{"a:new", "a", "new"},
+		{"of/z/b", "b", "z"},
+		{"one", "ab", ""},
+		{"ab", "", ""},
+		{"other", "", ""},
+		{"a:", "", ""},
+		{"of//b", "", ""},
 	} {
 		name, account, ok := c.Owner(o.key)
 		if name != o.name || account != o.account || ok != (o.name != "") {
