@@ -22,6 +22,7 @@ type limitOptions struct {
 	algorithm string
 	burst     int64
 	here      func(flag string) bool // whether it was on the command line
+	stored    func() bool            // whether the store has it
 }
 
 func (o *limitOptions) addFlags(f *pflag.FlagSet) {
@@ -32,6 +33,9 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time")
 	_ = f.MarkHidden("delay")
 	o.here = func(flag string) bool { return givenHere(f, flag) }
+	o.stored = func() bool {
+		return slices.ContainsFunc([]string{"rate", "every", "delay"}, func(flag string) bool { return f.Lookup(flag).Annotations[fromTable] != nil })
+	}
 }
 
 // given reports whether a rate is.
@@ -71,6 +75,7 @@ type wanted struct {
 	limits pacer.Limits // nil where none is given
 	open   []bool       // of each, whether neither its algorithm nor its burst is given
 	unit   pacer.Unit
+	adopts bool // they are only for a key that has none: who changes them in the store changes the key, too
 }
 
 // limits returns the limits that the flags ask for.
@@ -91,6 +96,7 @@ func (o *limitOptions) limits() (w wanted, err error) {
 	if len(w.limits) > 1 && slices.ContainsFunc(w.limits, pacer.Limit.IsUnlimited) {
 		return w, errors.New("--rate inf says that there is no limit: give it alone")
 	}
+	w.adopts = o.stored()
 	for i := range w.limits {
 		w.open = append(w.open, o.algorithm == "" && o.burst == noBurst && (i >= len(o.rates) || !strings.Contains(o.rates[i], ",")))
 	}
@@ -114,10 +120,13 @@ func (o *limitOptions) checkBurst() error {
 }
 
 // isOpen reports whether something is left open.
-func (w wanted) isOpen() bool { return slices.Contains(w.open, true) }
+func (w wanted) isOpen() bool { return w.adopts || slices.Contains(w.open, true) }
 
 // as leaves what is not given as it is stored: the algorithm and the burst of the limit with the same period, or of the only one.
 func (w wanted) as(stored pacer.Limits) pacer.Limits {
+	if w.adopts && stored != nil {
+		return stored
+	}
 	limits := append(pacer.Limits{}, w.limits...)
 	for i, l := range limits {
 		for _, s := range stored {

@@ -12,6 +12,9 @@ type Text struct {
 	Data []byte
 }
 
+// Of returns the Config of texts.
+func Of(texts []Text, checks Checks) (*Config, error) { return (&Config{checks: checks}).With(texts) }
+
 // With returns c with texts in front of its files, the nearest first. What is wrong in any of them is in the error, which is an Errors.
 func (c *Config) With(texts []Text) (*Config, error) {
 	with := *c
