@@ -427,7 +427,7 @@ local function store()
       if d > debt then debt = d end
     end
   end
-  if coolh > 0 then debt = debt + ((coolh - nowh) * W + cooll - nowl) / 1e9 end
+  if coolh > 0 then debt = debt + math.max(0, ((coolh - nowh) * W + cooll - nowl) / 1e9) end
   local s = us / 1e6
   local want = s + debt + keep
   if paused then
