@@ -86,12 +86,13 @@ var script = redis.NewScript(source) //nolint:gochecknoglobals // a constant: th
 
 // named returns an error of the server as a *ServerError.
 func (s *Store) named(err error) error {
+	var network net.Error
 	switch {
 	case err == nil:
 		return nil
 	case strings.HasPrefix(err.Error(), "WRONGTYPE"):
 		err = ErrForeign
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
 		err = &awayError{errors.New("no answer within " + s.opts.Timeout.String())}
 	}
 	return &ServerError{s.name, err}

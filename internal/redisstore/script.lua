@@ -73,10 +73,10 @@ local us = micros(nowh, nowl)
 
 -- The limits: meters.
 local meters, count, paused, most, coolh, cooll, steph, stepl = {}, 0, false, 0, 0, 0, 0, 0
-local sinceh, sincel = 0, 0
+local sinceh, sincel, hard = 0, 0, 0
 local function load()
   local flags, next
-  count, flags, most, coolh, cooll, steph, stepl, next = unpack('<ddddddd', f[3])
+  count, flags, most, coolh, cooll, steph, stepl, hard, next = unpack('<dddddddd', f[3])
   paused = flags == 1
   sincel, sinceh = unpack('<I4i4', blob, 9)
   for i = 1, count do
@@ -110,6 +110,7 @@ local function times(m, n)
 end
 
 local function run(i, m, at)
+  if at == m.last - 1 then return m.h, m.l, m.newest end
   local r = call('HGET', KR, i .. ':' .. string.format('%.0f', at))
   if not r then return end
   local l, h, nl, nh = unpack('<I4i4I4I4', r)
@@ -280,10 +281,11 @@ local function take(th, tl, n, ah, al)
   changed, dirty = true, true
 end
 
--- Whether each limit can say exactly what becomes of a grant at an instant: a calendar may have to be asked.
+-- Whether each limit can say exactly what becomes of a grant at an instant: a calendar may have to be asked, or runs be missing.
 local function known(th, tl, n, ah, al)
   for i = 1, count do
     local m = meters[i]
+    if m.kind == 2 and m.first < m.last and not run(i, m, m.first) then return false end
     if m.kind == 4 or m.kind == 3 then
       local h, l, ok = fixed(m, th, tl, n)
       local _
@@ -429,6 +431,7 @@ local function store()
   end
   if coolh > 0 then debt = debt + math.max(0, ((coolh - nowh) * W + cooll - nowl) / 1e9) end
   local s = us / 1e6
+  if hard - s > debt then debt = hard - s end -- what the client computes
   local want = s + debt + keep
   if paused then
     call('PERSIST', KS)

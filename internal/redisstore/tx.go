@@ -283,7 +283,7 @@ func (t *tx) commit(ctx context.Context) (ok bool, member string, err error) {
 		names = namesOf(t.alg.Limits(), t.bytes)
 	}
 	th, tl := split(t.turn)
-	args := []any{t.version, th, tl, t.grants, blob, t.describe(), names}
+	args := []any{t.version, th, tl, t.grants, blob, t.describe(blob), names}
 	if t.anew {
 		args = t.appendRuns(append(args, 1))
 	} else {
@@ -356,7 +356,7 @@ const (
 const big = 1 << 52
 
 // describe returns the limits as the script has them: doubles, each a whole number.
-func (t *tx) describe() []byte {
+func (t *tx) describe(blob []byte) []byte {
 	parts := t.alg.Parts()
 	cool, step := t.alg.Scheduled()
 	paused := 0.0
@@ -369,14 +369,32 @@ func (t *tx) describe() []byte {
 			most = min(most, p.Units())
 		}
 	}
-	// The script can't tell what a cut makes of the most that one grant can take: a window has less, and takes it as debt.
 	ch, cl := split(cool)
 	sh, sl := split(step)
-	b := doubles(nil, float64(len(parts)), paused, float64(most), float64(ch), float64(cl), float64(sh), float64(sl))
+	b := doubles(nil, float64(len(parts)), paused, float64(most), float64(ch), float64(cl), float64(sh), float64(sl),
+		math.Ceil(float64(matters(parts, blob))/1e9))
 	for _, p := range parts {
 		b = describePart(b, p)
 	}
 	return b
+}
+
+// matters returns until when what was granted matters by limits that the script does not compute.
+func matters(parts []pacer.Part, blob []byte) (until int64) {
+	at := func(i int) int64 { return int64(binary.LittleEndian.Uint64(blob[i:])) }
+	for _, p := range parts {
+		end := at(p.At) // of a bucket
+		switch p.Limit.Algorithm {
+		case pacer.SlidingWindow:
+			end = at(p.At + 24)
+			end += min(int64(p.Limit.Per), math.MaxInt64-end)
+		case pacer.FixedWindow:
+			end = at(p.At + 8)
+		case pacer.Paced, pacer.TokenBucket:
+		}
+		until = max(until, end)
+	}
+	return until
 }
 
 func describePart(b []byte, p pacer.Part) []byte {
