@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // call has the script do something. If ctx ends first its cause is returned, and late gets the answer when it comes: nil does
@@ -64,7 +62,7 @@ func (s *Store) send(ctx context.Context, op string, args ...any) (*answer, erro
 		now = s.opts.now()
 	}
 	all := append([]any{op, now, s.owner, s.opts.Heartbeat.Microseconds(), int64(s.opts.Keep / time.Second)}, args...)
-	reply, err := script.Run(ctx, s.client, s.keys, all...).Slice()
+	reply, err := s.script.Run(ctx, s.client, s.keys, all...).Slice()
 	if err != nil {
 		return nil, s.named(err)
 	}
@@ -80,9 +78,6 @@ func (s *Store) send(ctx context.Context, op string, args ...any) (*answer, erro
 	}
 	return a, nil
 }
-
-// script is what runs on the server.
-var script = redis.NewScript(source) //nolint:gochecknoglobals // a constant: the source and its hash
 
 // named returns an error of the server as a *ServerError.
 func (s *Store) named(err error) error {

@@ -53,17 +53,19 @@ func (s *server) start() bool {
 		"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir, "--save", "", "--daemonize", "no",
 		"--logfile", s.dir + "/log",
 	}, s.args...)
-	s.cmd = exec.Command("redis-server", args...) //nolint:gosec // those of the tests
-	if err := s.cmd.Start(); err != nil {
+	cmd := exec.Command("redis-server", args...) //nolint:gosec // those of the tests
+	s.cmd = cmd
+	if err := cmd.Start(); err != nil {
 		s.t.Fatal(err)
 	}
+	admin := s.admin()
 	ended := make(chan struct{})
 	go func() {
-		_ = s.cmd.Wait()
+		_ = cmd.Wait()
 		close(ended)
 	}()
 	for {
-		if err := s.admin().Ping(context.Background()).Err(); err == nil || err.Error() != "" && redis.HasErrorPrefix(err, "NOAUTH") {
+		if err := admin.Ping(context.Background()).Err(); err == nil || redis.HasErrorPrefix(err, "NOAUTH") {
 			return true
 		}
 		select {

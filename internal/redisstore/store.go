@@ -76,6 +76,7 @@ type Store struct {
 	key    string
 	opts   Options
 	client redis.UniversalClient
+	script *redis.Script
 	keys   []string
 	owner  string // a number that nobody else has
 	pid    string
@@ -93,7 +94,6 @@ type Store struct {
 	beating bool                // whether a goroutine tells the server that we live
 	heard   time.Time           // when the server last heard of us
 	number  uint64              // of the last one that asked
-	ghost   string              // the number of one whose answer was lost
 	joined  bool                // our limits have been brought together with those stored
 	warned  bool
 	names   string       // the limits stored, as of the last look
@@ -169,7 +169,7 @@ func newStore(client redis.UniversalClient, name, key string, o Options) (*Store
 	o.Timeout, o.Heartbeat = orElse(o.Timeout, defaultTimeout), orElse(o.Heartbeat, defaultHeartbeat)
 	o.Keep = max(orElse(o.Keep, defaultKeep), time.Minute)
 	return &Store{
-		name: name, key: key, opts: o, client: client, keys: keysOf(key), limits: o.Limits,
+		name: name, key: key, opts: o, client: client, script: redis.NewScript(source), keys: keysOf(key), limits: o.Limits,
 		owner: hex.EncodeToString(owner[:]), pid: strconv.Itoa(os.Getpid()),
 		line: make(chan struct{}, 1), done: make(chan struct{}), mine: map[string]struct{}{},
 	}, nil

@@ -164,6 +164,7 @@ func TestServerRestarted(t *testing.T) {
 				s.kill()
 				<-time.After(200 * time.Millisecond)
 				for !s.start() {
+					<-time.After(100 * time.Millisecond)
 				}
 			}()
 			slots := collect(t, 10, stores...)
