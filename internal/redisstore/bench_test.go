@@ -34,7 +34,7 @@ func BenchmarkGrant(b *testing.B) {
 						var took []time.Duration
 						for k := i; k < b.N; k += clients {
 							start := time.Now()
-							err := error(nil)
+							var err error
 							if limits == nil {
 								err = st.client.Ping(ctx).Err()
 							} else {

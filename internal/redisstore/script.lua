@@ -71,6 +71,34 @@ if less(nowh, nowl, seenh, seenl) then
 end
 local us = micros(nowh, nowl)
 
+-- The short way, for most grants: one unit of the only limit, a bucket, that is due, where nobody waits and nothing was said. What
+-- follows does the same for all cases; it takes three times as long.
+if op == 'ask' and exists and waiting == 0 and not dirty and ARGV[6] == '1' and id ~= '' and (ARGV[10] == '' or ARGV[10] == id) and ARGV[12] == '' then
+  local limits, flags, _, coolh, _, steph, _, _, kind, at, events, _, q, r, _, bh, bl, bn = unpack('<dddddddddddddddddd', f[3])
+  local sincel, sinceh = unpack('<I4i4', blob, 9)
+  if limits == 1 and kind == 1 and flags == 0 and coolh == 0 and steph == 0 and not less(nowh, nowl, sinceh, sincel) then
+    local l, h, nl, nh = unpack('<I4i4I4I4', blob, at)
+    local num = nl + nh * W
+    if less(h, l, nowh, nowl) then h, l, num = nowh, nowl, 0 end
+    h, l = add(h, l, q)
+    num = num + r
+    if num >= events then
+      num = num - events
+      h, l = add(h, l, 1)
+    end
+    local dueh, duel = minus(h, l, bh, bl) -- rounded up it is the slot
+    if num > bn then dueh, duel = add(dueh, duel, 1) end
+    local want = us / 1e6 + ((h - nowh) * W + l - nowl) / 1e9 + keep
+    if not less(nowh, nowl, dueh, duel) and want <= expires + keep / 10 and h < 1610612736 then
+      blob = string.char(bit.bor(string.byte(blob, 1), 4)) .. string.sub(blob, 2, 16) .. pack('<I4i4', nowl, nowh)
+        .. string.sub(blob, 25, at - 1) .. pack('<I4i4I4I4', l, h, num % W, floor(num / W)) .. string.sub(blob, at + 16)
+      call('HSET', KS, 'b', blob, 'm', pack('<dddddddddddddd', 1, version + 1, nexts, grants + 1, nowh, nowl, nowh, nowl, offh, offl, expires,
+        amnesty, waiting, extra))
+      return {'G', nowh, nowl, nowh, nowl, id}
+    end
+  end
+end
+
 -- The limits: meters.
 local meters, count, paused, most, coolh, cooll, steph, stepl = {}, 0, false, 0, 0, 0, 0, 0
 local sinceh, sincel, hard = 0, 0, 0

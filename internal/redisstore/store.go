@@ -139,7 +139,7 @@ func connect(address string, o Options) (client redis.UniversalClient, name stri
 	}
 	timeout := orElse(o.Timeout, defaultTimeout)
 	silence.Do(func() { redis.SetLogger(silent{}) }) // it would write to stderr what we return as an error
-	options.MaxRetries = -1 // to ask twice is to wait twice
+	options.MaxRetries = -1                          // to ask twice is to wait twice
 	options.DialerRetries = 1
 	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = timeout, timeout, timeout
 	options.ContextTimeoutEnabled = true

@@ -231,6 +231,30 @@ func TestScriptFlushed(t *testing.T) {
 	<-done
 }
 
+// One who has asked and was not answered is found again.
+func TestAnswerLost(t *testing.T) {
+	s := newServer(t)
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(200 * time.Millisecond)}})
+	first := reserve(t, st)
+	a := reserve(t, st)
+	e, _ := parseEntry(a.now().member)
+	again, err := st.askOnce(t.Context(), 1, time.Hour, queueMost, e.number, e.number)
+	if err != nil || again.member != a.now().member {
+		t.Errorf("%+v, %v", again, err)
+	}
+	behind := reserve(t, st)
+	if d := behind.Since1970() - first.Since1970(); d != 400*time.Millisecond {
+		t.Errorf("there are two of it: the one behind has its slot after %v", d)
+	}
+	if err := behind.Wait(t.Context()); err != nil { // and so the one before is a grant
+		t.Fatal(err)
+	}
+	again, err = st.askOnce(t.Context(), 1, time.Hour, queueMost, e.number, e.number)
+	if err != nil || again.phase != granted || time.Duration(again.slot)-first.Since1970() != 200*time.Millisecond {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
 // What was lost with the state is made up for by those who know of it.
 func TestStateFlushed(t *testing.T) {
 	s := newServer(t)
@@ -425,14 +449,15 @@ func TestClosed(t *testing.T) {
 // A process that is killed while it waits loses its place, and not before the time of its heartbeat.
 func TestKilledWhileWaiting(t *testing.T) {
 	if address := os.Getenv("TEST_REDISSTORE_WAITS"); address != "" {
-		st, err := Open(t.Context(), address, "k", Options{Heartbeat: 2 * time.Second})
+		st, err := Open(t.Context(), address, "k", Options{Heartbeat: 4 * time.Second})
 		if err == nil {
 			err = st.WaitN(t.Context(), 1)
 		}
 		t.Fatal(err)
 	}
+	t.Parallel()
 	s := newServer(t)
-	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(time.Hour)}, Heartbeat: 2 * time.Second})
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(time.Hour)}, Heartbeat: 4 * time.Second})
 	first := reserve(t, st)
 	cmd := exec.Command(os.Args[0], "-test.run=^TestKilledWhileWaiting$") //nolint:gosec // the test itself
 	cmd.Env = append(os.Environ(), "TEST_REDISSTORE_WAITS="+s.url())
@@ -450,7 +475,7 @@ func TestKilledWhileWaiting(t *testing.T) {
 		<-time.After(20 * time.Millisecond)
 	}
 	behind := reserve(t, st)
-	<-time.After(3 * time.Second) // it lives
+	<-time.After(5 * time.Second) // it lives
 	if d := behind.Since1970() - first.Since1970(); d != 2*time.Hour {
 		t.Errorf("behind one who lives the slot is after %v", d)
 	}
@@ -460,7 +485,7 @@ func TestKilledWhileWaiting(t *testing.T) {
 	for behind.Since1970()-first.Since1970() != time.Hour {
 		<-time.After(50 * time.Millisecond)
 	}
-	if d := time.Since(killed); d < 900*time.Millisecond { // it was heard of up to half a second before, or later
+	if d := time.Since(killed); d < 2*time.Second { // it was heard of up to a second before, or later
 		t.Errorf("its place was given back after %v", d)
 	}
 }
