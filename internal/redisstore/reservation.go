@@ -320,6 +320,18 @@ func (s *Store) beat() {
 	}
 }
 
+// only returns "1" if we have no other place.
+func (s *Store) only(member string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for place := range s.mine {
+		if place != member {
+			return ""
+		}
+	}
+	return "1"
+}
+
 func (s *Store) forget(member string) {
 	s.mu.Lock()
 	delete(s.mine, member)
@@ -330,7 +342,7 @@ func (s *Store) forget(member string) {
 func (s *Store) abandon(member string) {
 	s.forget(member)
 	if member != "" {
-		_, _ = s.send(context.Background(), "leave", member) // else it is one of a dead one, or a grant that nobody has used
+		_, _ = s.send(context.Background(), "leave", member, "") // else it is one of a dead one, or a grant that nobody has used
 	}
 }
 
@@ -443,7 +455,7 @@ func (r *Reservation) look(ctx context.Context, slept bool) error {
 // lookOnce is look. It returns false if somebody was there in between, or there is a grant to be collected now.
 func (r *Reservation) lookOnce(ctx context.Context, slept bool) (done bool, err error) {
 	s, old := r.s, r.member
-	a, err := s.call(ctx, nil, "look", old)
+	a, err := s.call(ctx, nil, "look", old, s.only(old))
 	if err != nil {
 		return false, err
 	}
@@ -502,7 +514,7 @@ func (r *Reservation) Cancel() bool {
 	s, old := r.s, r.member
 	s.forget(old)
 	for try := 0; ; try++ {
-		a, err := s.call(context.Background(), nil, "leave", old)
+		a, err := s.call(context.Background(), nil, "leave", old, s.only(old))
 		switch {
 		case err != nil:
 			if e, ok := parseEntry(old); ok {

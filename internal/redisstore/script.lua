@@ -554,7 +554,7 @@ if op == 'beat' then
   return {'K', ''}
 end
 
-if op == 'look' or op == 'leave' then
+if op == 'look' or op == 'leave' then -- ARGV[7]: whether it is the last place of the owner, so that it need not be looked for
   local member = ARGV[6]
   if not exists then
     if op == 'look' then return state() end
@@ -570,6 +570,7 @@ if op == 'look' or op == 'leave' then
   local at = call('HGET', KG, member)
   if at then
     call('HDEL', KG, member)
+    if ARGV[7] == '1' then call('ZREM', KH, owner) end
     store()
     local h, l = string.match(at, '^(%d+):(%d+)$')
     return {'G', nowh, nowl, tonumber(h), tonumber(l), id}
@@ -583,6 +584,7 @@ if op == 'look' or op == 'leave' then
       end
       if not help then settle() end
     end
+    if ARGV[7] == '1' and not help then call('ZREM', KH, owner) end
     store()
     if help then return state() end
     return {'X'}

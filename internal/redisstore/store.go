@@ -208,7 +208,7 @@ func (s *Store) Close() error {
 	defer stop()
 	var err error
 	for place := range places {
-		if _, e := s.send(ctx, "leave", place); e != nil {
+		if _, e := s.send(ctx, "leave", place, ""); e != nil {
 			err = e // they are given back when we are not heard of any more
 			break
 		}

@@ -255,6 +255,25 @@ func TestAnswerLost(t *testing.T) {
 	}
 }
 
+// Nothing is left of those who have been served, or have left, but the state.
+func TestNothingIsLeft(t *testing.T) {
+	s := newServer(t)
+	for range 5 {
+		st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(10 * time.Millisecond)}})
+		rs := []*Reservation{reserve(t, st), reserve(t, st), reserve(t, st), reserve(t, st), reserve(t, st)}
+		for i, r := range rs {
+			if i == 3 {
+				r.Cancel()
+			} else if err := r.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if keys, err := s.admin().Keys(t.Context(), "*").Result(); err != nil || len(keys) != 1 {
+		t.Errorf("%v, %v", keys, err)
+	}
+}
+
 // What was lost with the state is made up for by those who know of it.
 func TestStateFlushed(t *testing.T) {
 	s := newServer(t)
