@@ -185,7 +185,11 @@ func runSchedule(t *testing.T, s *server, r *rand.Rand, key string, feedback boo
 		case 0:
 			now += r.Int64N(int64(time.Second))
 		case 1:
-			if at, ok := m.fold(now, min(1, len(m.waiting)), 0); ok && len(m.waiting) > 0 && at > now {
+			n := int64(0)
+			if len(m.waiting) == 0 {
+				n = 1 + r.Int64N(2)
+			}
+			if at, ok := m.fold(now, min(1, len(m.waiting)), n); ok && at > now { // the next slot, or just before
 				now = at - int64(r.IntN(2))
 			}
 		}

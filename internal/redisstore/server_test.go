@@ -19,6 +19,7 @@ type server struct {
 	port int
 	args []string
 	cmd  *exec.Cmd
+	done chan struct{} // closed when it has ended
 }
 
 // newServer starts a server that ends with the test.
@@ -60,6 +61,7 @@ func (s *server) start() bool {
 	}
 	admin := s.admin()
 	ended := make(chan struct{})
+	s.done = ended
 	go func() {
 		_ = cmd.Wait()
 		close(ended)
@@ -76,7 +78,10 @@ func (s *server) start() bool {
 	}
 }
 
-func (s *server) kill() { _ = s.cmd.Process.Kill() }
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.done
+}
 
 func (s *server) url() string { return fmt.Sprintf("redis://127.0.0.1:%d/0", s.port) }
 
