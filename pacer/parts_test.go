@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A cooldown that is over holds for those who had asked before its end.
-func TestAdvanceKeepsTheSlotOfThoseWhoWait(t *testing.T) {
+// What is to come at an instant is told, until one has advanced to it.
+func TestWhatIsScheduled(t *testing.T) {
 	const s = int64(time.Second)
 	a := NewSchedule(Per(2, 10*time.Second).With(SlidingWindow))
 	a.Take(0, 2)

@@ -80,7 +80,9 @@ func (s *Store) send(ctx context.Context, op string, args ...any) (*answer, erro
 }
 
 // named returns an error of the server as a *ServerError.
-func (s *Store) named(err error) error {
+func (s *Store) named(err error) error { return s.Server.named(err, s.opts) }
+
+func (v *Server) named(err error, o Options) error {
 	var network net.Error
 	switch {
 	case err == nil:
@@ -88,9 +90,9 @@ func (s *Store) named(err error) error {
 	case strings.HasPrefix(err.Error(), "WRONGTYPE"):
 		err = ErrForeign
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		err = &awayError{errors.New("no answer within " + s.opts.Timeout.String())}
+		err = &awayError{errors.New("no answer within " + orElse(o.Timeout, defaultTimeout).String())}
 	}
-	return &ServerError{s.name, err}
+	return &ServerError{v.String(), err}
 }
 
 // An awayError says that the server may be back later.

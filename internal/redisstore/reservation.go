@@ -29,7 +29,7 @@ func (s *Store) Wait(ctx context.Context) error { return s.WaitN(ctx, 1) }
 // WaitN waits for one grant that costs n units, n > 0. Goroutines of a Store are served in the order in which they call it, and
 // take turns with other processes: only the first of them has a place in the queue. If ctx ends first the place is given back
 // and the cause of ctx returned. A cost above what the limit can grant at once is a *pacer.CostError, unless Options.Debt is set.
-// Other errors are ErrNoLimit, ErrFull, ErrClosed, and *ServerError.
+// Other errors are pacer.ErrNoLimit, ErrFull, ErrClosed, and *ServerError.
 func (s *Store) WaitN(ctx context.Context, n int) error {
 	_, err := s.Grant(ctx, n)
 	return err
@@ -78,7 +78,7 @@ func (s *Store) Try(ctx context.Context, n int) (granted bool, wait time.Duratio
 		within = -1 // a goroutine of ours waits
 	}
 	_, err = s.ReserveWithin(ctx, n, within)
-	var late *LateError
+	var late *pacer.LateError
 	if errors.As(err, &late) {
 		return false, late.Wait, nil
 	}
@@ -91,7 +91,7 @@ func (s *Store) Reserve(ctx context.Context, n int) (*Reservation, error) {
 	return s.ReserveWithin(ctx, n, math.MaxInt64)
 }
 
-// ReserveWithin is Reserve if the slot, as things stand, is no more than d away. If it is, the error is a *LateError and
+// ReserveWithin is Reserve if the slot, as things stand, is no more than d away. If it is, the error is a *pacer.LateError and
 // nothing was written.
 func (s *Store) ReserveWithin(ctx context.Context, n int, d time.Duration) (*Reservation, error) {
 	if int64(n) > math.MaxUint32 {
@@ -199,9 +199,9 @@ func (s *Store) askOnce(ctx context.Context, n int64, within time.Duration, most
 		case "L":
 			wait := time.Duration(a.time())
 			if paused := a.int() == 1; wait < 0 {
-				return standing{}, &LateError{Wait: -1, Paused: paused}
+				return standing{}, &pacer.LateError{Wait: -1, Paused: paused}
 			}
-			return standing{}, &LateError{Wait: wait, Slot: a.got.Add(wait)}
+			return standing{}, &pacer.LateError{Wait: wait, Slot: a.got.Add(wait)}
 		case "F":
 			return standing{}, &pacer.FullError{Most: most}
 		case "H":
@@ -234,9 +234,9 @@ func (s *Store) askHere(ctx context.Context, a *answer, n int64, within time.Dur
 	if within < math.MaxInt64 {
 		switch at, ok := t.fold(len(t.waiting), n); {
 		case !ok:
-			return st, false, &LateError{Wait: -1, Paused: t.alg.Paused()}
+			return st, false, &pacer.LateError{Wait: -1, Paused: t.alg.Paused()}
 		case at-t.now > int64(within):
-			return st, false, &LateError{Wait: time.Duration(at - t.now), Slot: t.timeOf(at)}
+			return st, false, &pacer.LateError{Wait: time.Duration(at - t.now), Slot: t.timeOf(at)}
 		}
 	}
 	if st, err = t.ask(n, number, most); err != nil {

@@ -211,7 +211,7 @@ func runSchedule(t *testing.T, s *server, r *rand.Rand, key string, feedback boo
 			at, ok := m.fold(now, len(m.waiting), n)
 			got, err := st.ReserveWithin(ctx, int(n), within)
 			note("ask %d within %v: %v", n, within, err)
-			var late *LateError
+			var late *pacer.LateError
 			switch {
 			case !ok && (!errors.As(err, &late) || late.Wait >= 0), ok && at-now > int64(within) && (!errors.As(err, &late) || int64(late.Wait) != at-now):
 				return fail("%v, want a wait of %v, %v", err, at-now, ok)

@@ -16,7 +16,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"slices"
 	"strconv"
@@ -25,25 +24,26 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
-
 	"github.com/throttle-cli/throttle/pacer"
 )
 
 // Options say how a key is opened. The zero Options adopt the limit that is stored.
 type Options struct {
 	// Limits are the limits of the key. If others are stored then both hold, from the first call on that asks for a grant, and
-	// Warn gets a *ConflictError. Without any, those stored are adopted; if there are none, asking for a grant is ErrNoLimit.
+	// Warn gets a *pacer.ConflictError. Without any, those stored are adopted; if there are none, asking for a grant is
+	// pacer.ErrNoLimit.
 	Limits pacer.Limits
 	// Queue is how many may wait at the most when we ask for a grant that is not due: otherwise it is a *pacer.FullError. 0 is
 	// 16,384; below that nobody may. Of the goroutines that Wait in line only ours are counted.
 	Queue int
-	// Bytes says that the limits count bytes. It is stored with them, and those that count something else are ErrUnit.
+	// Bytes says that the limits count bytes. It is stored with them, and those that count something else are pacer.ErrUnit.
 	Bytes bool
 	// Debt lets a grant cost more than a limit can grant at once, as pacer.WithDebt does.
 	Debt bool
-	// Warn is called with a *ConflictError or *DamageError when one is found. Nil ignores them. It must not call the Store, or
+	// As returns Limits as they are where others are stored, for those who leave open what they do not say of them. It must not call
+	// the Store, and may be called more than once. Nil leaves nothing open.
+	As func(stored pacer.Limits) pacer.Limits
+	// Warn is called with a *pacer.ConflictError or *DamageError when one is found. Nil ignores them. It must not call the Store, or
 	// its reservations.
 	Warn func(error)
 
@@ -57,6 +57,9 @@ type Options struct {
 	// Keep is how long the state is kept at the least when nothing of what was granted matters any more (0: 30 days). After
 	// that the limits are forgotten.
 	Keep time.Duration
+
+	// Getenv is os.Getenv if nil: a password that the URL has not may be in $REDISCLI_AUTH.
+	Getenv func(string) string
 
 	now func() string // for the tests: the time on the server; "" is its own
 }
@@ -72,14 +75,14 @@ const (
 
 // A Store is the shared state of a key. Its methods may be called by any number of goroutines.
 type Store struct {
-	name   string // of the server, without a password
-	key    string
-	opts   Options
-	client redis.UniversalClient
-	script *redis.Script
-	keys   []string
-	owner  string // a number that nobody else has
-	pid    string
+	*Server
+	own   bool   // whether nobody else has the Server
+	name  string // of the server, without a password
+	key   string
+	opts  Options
+	keys  []string
+	owner string // a number that nobody else has
+	pid   string
 
 	// line is the line of goroutines that Wait: its head is the only one to have a place in the queue of the key.
 	line  chan struct{}
@@ -105,57 +108,26 @@ type Store struct {
 //go:embed script.lua
 var source string
 
-// Open opens a key on the server of a URL: redis://[user:pass@]host:6379/0, or rediss:// with TLS. It connects, so that what is
-// wrong is found out at once.
+// Open opens a key on the server of a URL. It connects once something is asked for: what is wrong with the server is found out then.
 func Open(ctx context.Context, address, key string, o Options) (*Store, error) {
-	client, name, err := connect(address, o)
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	v, err := Connect(address, o)
 	if err != nil {
 		return nil, err
 	}
-	s, err := newStore(client, name, key, o)
+	s, err := v.Open(key, o)
 	if err != nil {
-		_ = client.Close()
+		_ = v.Close()
 		return nil, err
 	}
-	bound, stop := context.WithTimeout(ctx, s.opts.Timeout)
-	defer stop()
-	if err := s.named(client.Ping(bound).Err()); err != nil {
-		_ = client.Close()
-		return nil, err
-	}
+	s.own = true
 	return s, nil
 }
 
-// connect returns a client for a URL, and the URL without what is secret.
-func connect(address string, o Options) (client redis.UniversalClient, name string, err error) {
-	u, err := url.Parse(address)
-	if err != nil {
-		return nil, "", errURL // what is wrong with it may quote a password
-	}
-	name = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
-	options, err := redis.ParseURL(address)
-	if err != nil {
-		return nil, "", errURL
-	}
-	timeout := orElse(o.Timeout, defaultTimeout)
-	silence.Do(func() { redis.SetLogger(silent{}) }) // it would write to stderr what we return as an error
-	options.MaxRetries = -1                          // to ask twice is to wait twice
-	options.DialerRetries = 1
-	options.DialTimeout, options.ReadTimeout, options.WriteTimeout = timeout, timeout, timeout
-	options.ContextTimeoutEnabled = true
-	options.DisableIdentity = true
-	options.Protocol = 2
-	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	return redis.NewClient(options), name, nil
-}
-
-var silence sync.Once //nolint:gochecknoglobals // the logger of the client is one for the process
-
-type silent struct{}
-
-func (silent) Printf(context.Context, string, ...any) {}
-
-func newStore(client redis.UniversalClient, name, key string, o Options) (*Store, error) {
+// Open opens a key. The Store shares the connections of the Server, which is to be closed after it.
+func (v *Server) Open(key string, o Options) (*Store, error) {
 	if len(key) > KeyMax {
 		return nil, fmt.Errorf("key of %d bytes: the longest is %d", len(key), KeyMax)
 	}
@@ -169,20 +141,10 @@ func newStore(client redis.UniversalClient, name, key string, o Options) (*Store
 	o.Timeout, o.Heartbeat = orElse(o.Timeout, defaultTimeout), orElse(o.Heartbeat, defaultHeartbeat)
 	o.Keep = max(orElse(o.Keep, defaultKeep), time.Minute)
 	return &Store{
-		name: name, key: key, opts: o, client: client, script: redis.NewScript(source), keys: keysOf(key), limits: o.Limits,
+		Server: v, name: v.String(), key: key, opts: o, keys: keysOf(key), limits: o.Limits,
 		owner: hex.EncodeToString(owner[:]), pid: strconv.Itoa(os.Getpid()),
 		line: make(chan struct{}, 1), done: make(chan struct{}), mine: map[string]struct{}{},
 	}, nil
-}
-
-// keysOf returns the names of what belongs to a key. They have one hash tag, so that they are on one node of a cluster.
-func keysOf(key string) []string {
-	tag := strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D").Replace(key)
-	parts := []string{"state", "queue", "grants", "owners", "runs"}
-	for i := range parts {
-		parts[i] = "throttle:{" + "." + tag + "}:" + parts[i]
-	}
-	return parts
 }
 
 func orElse(d, otherwise time.Duration) time.Duration {
@@ -214,7 +176,10 @@ func (s *Store) Close() error {
 		}
 	}
 	s.tasks.Wait()
-	return errors.Join(err, s.client.Close())
+	if s.own {
+		err = errors.Join(err, s.Server.Close())
+	}
+	return err
 }
 
 // Limits returns the limits of the key, as of the last look at the server, or else those given to Open.

@@ -193,7 +193,10 @@ func TestServerAway(t *testing.T) {
 			t.Errorf("the server is away: %v", err)
 		}
 	}
-	if _, err := Open(t.Context(), s.url(), "k", o); !IsAway(err) {
+	if _, err := s.open(t, "k", o).Status(t.Context()); !IsAway(err) {
+		t.Errorf("the server is away: %v", err)
+	}
+	if _, err := Keys(t.Context(), s.url(), o); !IsAway(err) {
 		t.Errorf("the server is away: %v", err)
 	}
 }
@@ -393,14 +396,14 @@ func TestConflictAndUnit(t *testing.T) {
 	if got := r.Since1970(); len(warned) != 1 || !b.Limit().Equal(pacer.Every(2*time.Hour)) || got == 0 {
 		t.Errorf("%v, %v", warned, b.Limits())
 	}
-	var conflict *ConflictError
+	var conflict *pacer.ConflictError
 	if len(warned) == 1 && !errors.As(warned[0], &conflict) {
 		t.Error(warned[0])
 	}
-	if _, err := s.open(t, "k", Options{Bytes: true, Limits: pacer.Limits{pacer.Every(time.Hour)}}).Reserve(t.Context(), 1); !errors.Is(err, ErrUnit) {
+	if _, err := s.open(t, "k", Options{Bytes: true, Limits: pacer.Limits{pacer.Every(time.Hour)}}).Reserve(t.Context(), 1); !errors.Is(err, pacer.ErrUnit) {
 		t.Errorf("bytes: %v", err)
 	}
-	if _, err := s.open(t, "none", Options{}).Reserve(t.Context(), 1); !errors.Is(err, ErrNoLimit) {
+	if _, err := s.open(t, "none", Options{}).Reserve(t.Context(), 1); !errors.Is(err, pacer.ErrNoLimit) {
 		t.Errorf("no limit: %v", err)
 	}
 	if _, err := s.open(t, "k", Options{Queue: 1}).Reserve(t.Context(), 1); !errors.Is(err, ErrFull) {
@@ -426,8 +429,12 @@ func TestPasswordsAreNotShown(t *testing.T) {
 		"redis://:" + "s3crt" + "@" + host + "/0", "redis://user:s3crt@" + host, "redis://user:" + secret + "@" + host, "redis://:s3crt@" + host + "/x",
 		"redis://:s3crt@127.0.0.1:1", "http://:s3crt@" + host, "redis://" + host + "/0", "", "redis://s3crt:x:y@" + host,
 	} {
-		_, err := Open(t.Context(), address, "k", Options{Timeout: time.Second})
-		if err == nil || strings.Contains(err.Error(), "s3cr") {
+		st, err := Open(t.Context(), address, "k", Options{Timeout: time.Second})
+		if err == nil {
+			_, err = st.Status(t.Context())
+			_ = st.Close()
+		}
+		if err == nil || errors.Is(err, pacer.ErrNoState) || strings.Contains(err.Error(), "s3cr") {
 			t.Errorf("%q: %v", address, err)
 		}
 	}
@@ -435,6 +442,7 @@ func TestPasswordsAreNotShown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	collect(t, 1, st)
 	if status, err := st.Status(t.Context()); err != nil || strings.Contains(fmt.Sprintf("%+v", status), "right") {
 		t.Errorf("%+v, %v", status, err)
 	}
@@ -506,5 +514,70 @@ func TestKilledWhileWaiting(t *testing.T) {
 	}
 	if d := time.Since(killed); d < 2*time.Second { // it was heard of up to a second before, or later
 		t.Errorf("its place was given back after %v", d)
+	}
+}
+
+func TestKeys(t *testing.T) {
+	s := newServer(t)
+	if _, err := s.open(t, "none", Options{}).Status(t.Context()); !errors.Is(err, pacer.ErrNoState) {
+		t.Errorf("a key without state: %v", err)
+	}
+	want := []string{"", "a", "a{b}", "b*", "ü%7B"}
+	for _, key := range want {
+		collect(t, 1, s.open(t, key, Options{Limits: pacer.Limits{pacer.Per(3, time.Hour).With(pacer.SlidingWindow)}}))
+	}
+	for i := range 3000 { // more than one call returns
+		if err := s.admin().Set(t.Context(), fmt.Sprintf("throttle:{%d}:state", i), "not ours", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys, err := Keys(t.Context(), s.url(), Options{})
+	if err != nil || !slices.Equal(keys, want) {
+		t.Errorf("%q, %v", keys, err)
+	}
+}
+
+// Limits that follow from those stored, and limits of which something is left open.
+func TestLimitsThatFollow(t *testing.T) {
+	s := newServer(t)
+	a, b := s.open(t, "k", Options{}), s.open(t, "k", Options{})
+	one := func(stored pacer.Limits) (pacer.Limits, error) {
+		if stored != nil {
+			return nil, fmt.Errorf("there is %v", stored)
+		}
+		return pacer.Limits{pacer.Per(1, time.Hour)}, nil
+	}
+	if err := a.ChangeLimits(t.Context(), one); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.ChangeLimits(t.Context(), one); err == nil || b.Limits() != nil {
+		t.Errorf("%v, %v", err, b.Limits())
+	}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			err := []*Store{a, b}[i%2].ChangeLimits(t.Context(), func(stored pacer.Limits) (pacer.Limits, error) {
+				return pacer.Limits{pacer.Per(stored[0].Events+1, time.Hour).WithBurst(5)}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if st, err := a.Status(t.Context()); err != nil || st.Limit.Events != 21 {
+		t.Errorf("20 changes of 1 an hour make %v, %v", st.Limit, err)
+	}
+	var warned error
+	o := Options{
+		Limits: pacer.Limits{pacer.Per(21, time.Hour)}, Warn: func(err error) { warned = err },
+		As: func(stored pacer.Limits) pacer.Limits {
+			return pacer.Limits{pacer.Per(21, time.Hour).WithBurst(stored[0].Burst)}
+		},
+	}
+	c := s.open(t, "k", o)
+	collect(t, 1, c)
+	if warned != nil || c.Limit().Burst != 5 {
+		t.Errorf("%v, warned of %v", c.Limit(), warned)
 	}
 }

@@ -59,8 +59,19 @@ func parseEntry(member string) (e entry, ok bool) {
 	return e, err == nil && err1 == nil && err2 == nil && cost > 0
 }
 
-// parse reads the state from an answer of kind "H".
+// parse reads the state from an answer of kind "H", of which slots can be computed.
 func (s *Store) parse(a *answer) (*tx, error) {
+	t, err := s.read(a)
+	if err == nil {
+		if bad := t.alg.Err(); bad != nil { // a time zone that is not known here
+			return nil, &ServerError{s.name, bad}
+		}
+	}
+	return t, err
+}
+
+// read reads the state from an answer of kind "H".
+func (s *Store) read(a *answer) (*tx, error) {
 	t := &tx{s: s, got: a.got}
 	t.now, t.version, t.turn, t.grants = a.time(), a.int(), a.time(), a.int()
 	t.offset = a.time()
@@ -198,15 +209,18 @@ func (t *tx) join() error {
 	limits, joined, warned, last, until := s.limits, s.joined, s.warned, s.last, s.until
 	s.mu.Unlock()
 	given := s.opts.Limits
+	if t.limited && !joined && given != nil && s.opts.As != nil {
+		given = s.opts.As(t.alg.Limits())
+	}
 	switch {
 	case !t.limited: // nobody has given it a limit, or it was lost, or reset: what was last in force goes on
 		if limits == nil {
-			return ErrNoLimit
+			return pacer.ErrNoLimit
 		}
 		t.setLimits(limits)
 		t.follow(last, until)
 	case given != nil && s.opts.Bytes != t.bytes:
-		return ErrUnit
+		return pacer.ErrUnit
 	case joined || given == nil || given.Equal(t.alg.Limits()):
 	default:
 		stored := t.alg.Limits()
@@ -215,7 +229,7 @@ func (t *tx) join() error {
 			return err
 		}
 		if !warned {
-			t.notes = append(t.notes, &ConflictError{Stored: stored, Given: given, Holds: holds})
+			t.notes = append(t.notes, &pacer.ConflictError{Stored: stored, Given: given, Holds: holds})
 			t.after = append(t.after, func() {
 				s.mu.Lock()
 				s.warned = true
@@ -223,7 +237,7 @@ func (t *tx) join() error {
 			})
 		}
 		if !holds.Equal(stored) {
-			t.alg.Restrict(t.now, holds...)
+			t.alg.Restrict(t.now, holds)
 			t.write, t.anew = true, true
 		}
 	}
@@ -499,9 +513,26 @@ func (s *Store) SetLimits(ctx context.Context, limits pacer.Limits) error {
 	if err := limits.Validate(); err != nil {
 		return err
 	}
+	return s.ChangeLimits(ctx, func(pacer.Limits) (pacer.Limits, error) { return limits, nil })
+}
+
+// ChangeLimits is SetLimits with limits that follow from those stored: nobody else changes them in between. Change gets nil if
+// none are stored, and is called again if somebody was there in between; if it returns an error nothing is written.
+func (s *Store) ChangeLimits(ctx context.Context, change func(stored pacer.Limits) (pacer.Limits, error)) error {
 	return s.change(ctx, func(t *tx) error {
-		if t.limited && s.opts.Bytes != t.bytes {
-			return ErrUnit
+		var stored pacer.Limits
+		if t.limited {
+			if s.opts.Bytes != t.bytes {
+				return pacer.ErrUnit
+			}
+			stored = t.alg.Limits()
+		}
+		limits, err := change(stored)
+		if err == nil {
+			err = limits.Validate()
+		}
+		if err != nil {
+			return err
 		}
 		t.setLimits(limits)
 		s.mu.Lock()
