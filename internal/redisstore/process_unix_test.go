@@ -101,7 +101,7 @@ func TestServerStopped(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(3 * time.Second) // longer than a heartbeat
+	<-time.After(5 * time.Second) // longer than two heartbeats
 	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
