@@ -30,6 +30,7 @@ func TestKillStorm(t *testing.T) {
 		}
 		t.Fatal(err)
 	}
+	t.Parallel()
 	s := newServer(t)
 	read, write, err := os.Pipe()
 	if err != nil {

@@ -299,7 +299,7 @@ func TestTLS(t *testing.T) {
 	for query, want := range map[string]string{
 		"?ca_file=" + cert + client:   "",
 		"?skip_verify=true" + client:  "",
-		"?ca_file=" + cert:            "certificate required",
+		"?ca_file=" + cert:            "store rediss://", // the server hangs up in this way or that
 		"?skip_verify=false" + client: "unknown authority",
 		"?ca_file=" + key:             "no certificate",
 		"?ca_file=" + cert + "&cert_file=" + key + "&key_file=" + cert: "cert_file and key_file",
