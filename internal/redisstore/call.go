@@ -61,12 +61,12 @@ func (s *Store) send(ctx context.Context, op string, args ...any) (*answer, erro
 	if s.opts.now != nil {
 		now = s.opts.now()
 	}
-	all := append([]any{op, now, s.owner, s.opts.Heartbeat.Microseconds(), int64(s.opts.Keep / time.Second)}, args...)
+	all := append([]any{op, now, int64(s.opts.Keep / time.Second), s.owner, s.opts.Heartbeat.Microseconds()}, args...)
 	reply, err := s.run(ctx, s.keys, all)
 	if err != nil {
 		return nil, s.explain(ctx, err, s.keys, s.opts)
 	}
-	if op == "look" || op == "beat" || op == "ask" {
+	if op == "look" || op == "beat" || op == "ask" || op == "one" {
 		s.mu.Lock()
 		s.heard = time.Now()
 		s.mu.Unlock()

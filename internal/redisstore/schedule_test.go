@@ -154,7 +154,7 @@ func runSchedule(t *testing.T, s *server, r *rand.Rand, key string, feedback boo
 	now := 1_700_000_000_000_000_000 + r.Int64N(1e18)
 	o := Options{
 		Debt: true, Heartbeat: 100_000 * time.Hour, Limits: randomLimits(r),
-		now: func() string { return pair(now) },
+		now: func() string { return clock(now) },
 	}
 	limits := o.Limits
 	o.Limits = nil // those stored hold, whatever becomes of them

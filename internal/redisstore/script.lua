@@ -4,12 +4,51 @@
 -- Times are ns since 1970 by the clock of the server, as two numbers: at = h * 2^32 + l, each of them exact in a double.
 -- KEYS: state, queue, grants not collected, heartbeats of owners, runs of sliding windows. The head of each of them
 -- is described in store.go.
-local KS, KQ, KG, KH, KR = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local op, owner = ARGV[1], ARGV[3]
-local timeout, keep = tonumber(ARGV[4]), tonumber(ARGV[5]) -- us, s
+local KS = KEYS[1]
+local op = ARGV[1]
+local call, pack, unpack, floor, sub = redis.call, struct.pack, struct.unpack, math.floor, string.sub
+
+-- The short way, for most grants: one unit of the only limit, a bucket, that is due, where nobody waits and nothing was said. What it
+-- needs is in a field of its own, which store() writes: instants as s and ns, and how many grants it has made since. What follows after
+-- it does the same for all cases; it takes some times as long.
+if op == 'one' then
+  local short = call('HGET', KS, 'f')
+  if short and short ~= '' then
+    local s, n
+    if ARGV[2] == '' then
+      local t = call('TIME')
+      s, n = tonumber(t[1]), t[2] * 1000
+    else
+      local at, after = string.match(ARGV[2], '^%d+:%d+:(%d+):(%d+)$')
+      s, n = tonumber(at), tonumber(after)
+    end
+    local ts, tn, num, seens, seenn, made, qs, qn, r, events, bs, bn, bnum, last, kept, form = unpack('<dddddddddddddddd', short)
+    local id, names = sub(short, 129), ARGV[10]
+    if form == 1 and (names == '' or names == id) and tonumber(ARGV[3]) <= kept and (s > seens or s == seens and n >= seenn) then
+      if ts < s or ts == s and tn < n then ts, tn, num = s, n, 0 end
+      ts, tn, num = ts + qs, tn + qn, num + r
+      if num >= events then tn, num = tn + 1, num - events end
+      if tn >= 1000000000 then ts, tn = ts + 1, tn - 1000000000 end
+      local dues, duen = ts - bs, tn - bn -- rounded up it is the slot
+      if num > bnum then duen = duen + 1 end
+      if duen < 0 then
+        dues, duen = dues - 1, duen + 1000000000
+      elseif duen >= 1000000000 then
+        dues, duen = dues + 1, duen - 1000000000
+      end
+      if (dues < s or dues == s and duen <= n) and ts <= last then
+        call('HSET', KS, 'f', pack('<dddddd', ts, tn, num, s, n, made + 1) .. sub(short, 49))
+        return {'g', s, n, id}
+      end
+    end
+  end
+  op = 'ask'
+end
+
+local KQ, KG, KH, KR = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local keep, owner, timeout = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]) -- s, a number, us
 local W, BIG = 4294967296, 4503599627370496 -- 2^32, 2^52
-local floor, fmod = math.floor, math.fmod
-local call, pack, unpack = redis.call, struct.pack, struct.unpack
+local fmod = math.fmod
 
 local function add(h, l, x) -- |x| < 2^53
   l = l + x % W
@@ -32,16 +71,21 @@ local function later(h, l, h2, l2)
   if less(h, l, h2, l2) then return h2, l2 end
   return h, l
 end
-local function ns(s, us) -- s * 10^9 + us * 1000
+local function ns(s, n) -- s * 10^9 + n
   local high = floor(s / 65536) * 1000000000
   local h, l = floor(high / 65536), high % 65536 * 65536
   h, l = add(h, l, s % 65536 * 1000000000)
-  return add(h, l, us * 1000)
+  return add(h, l, n)
+end
+local function seconds(h, l) -- the other way round: 2^32 is 4 * 10^9 + 294967296, and 2^16 of the latter are 19330 * 10^9 + 976710656
+  local hh, hl = floor(h / 65536), h % 65536
+  local rest = hh * 976710656 + hl * 294967296 + l
+  return 4 * h + 19330 * hh + floor(rest / 1000000000), rest % 1000000000
 end
 local function micros(h, l) return floor((h * W + l) / 1000) end -- rounded: for what need not be exact
 
 -- What is in the state: numbers, the schedule as pacer writes it, what its limits are, and their names.
-local f = call('HMGET', KS, 'm', 'b', 'l', 'i')
+local f = call('HMGET', KS, 'm', 'b', 'l', 'i', 'f')
 local exists = f[1] and f[2] and f[3] and f[4] and true
 local blob, id = f[2] or '', f[4] or ''
 local form, version, nexts, grants, turnh, turnl, seenh, seenl, offh, offl, expires, amnesty, waiting, extra =
@@ -51,15 +95,28 @@ if exists then
     unpack('<dddddddddddddd', f[1])
   if form ~= 1 then return {'N'} end
 end
+local merged = false
+if exists and f[5] and f[5] ~= '' then -- grants that were made in the short way
+  local ts, tn, num, s, n, made = unpack('<dddddd', f[5])
+  if made > 0 then
+    local l, h = unpack('<I4i4', blob, 17)
+    local bucket = unpack('<d', f[3], 73)
+    turnh, turnl = ns(s, n)
+    seenh, seenl, version, grants, merged = turnh, turnl, version + made, grants + made, true
+    h, l = ns(ts, tn)
+    blob = string.char(bit.bor(string.byte(blob, 1), 4)) .. sub(blob, 2, 16) .. pack('<I4i4', turnl, turnh)
+      .. sub(blob, 25, bucket - 1) .. pack('<I4i4I4I4', l, h, num % W, floor(num / W)) .. sub(blob, bucket + 16)
+  end
+end
 
 -- The clock goes on where it was if that of the server was set back.
 local nowh, nowl
 if ARGV[2] ~= '' then
-  local h, l = string.match(ARGV[2], '^(%d+):(%d+)$')
+  local h, l = string.match(ARGV[2], '^(%d+):(%d+):')
   nowh, nowl = tonumber(h), tonumber(l)
 else
   local t = call('TIME')
-  nowh, nowl = ns(tonumber(t[1]), tonumber(t[2]))
+  nowh, nowl = ns(tonumber(t[1]), t[2] * 1000)
 end
 local wallh, walll = nowh, nowl
 nowh, nowl = plus(nowh, nowl, offh, offl)
@@ -70,34 +127,6 @@ if less(nowh, nowl, seenh, seenl) then
   dirty = true
 end
 local us = micros(nowh, nowl)
-
--- The short way, for most grants: one unit of the only limit, a bucket, that is due, where nobody waits and nothing was said. What
--- follows does the same for all cases; it takes three times as long.
-if op == 'ask' and exists and waiting == 0 and not dirty and ARGV[6] == '1' and id ~= '' and (ARGV[10] == '' or ARGV[10] == id) and ARGV[12] == '' then
-  local limits, flags, _, coolh, _, steph, _, _, kind, at, events, _, q, r, _, bh, bl, bn = unpack('<dddddddddddddddddd', f[3])
-  local sincel, sinceh = unpack('<I4i4', blob, 9)
-  if limits == 1 and kind == 1 and flags == 0 and coolh == 0 and steph == 0 and not less(nowh, nowl, sinceh, sincel) then
-    local l, h, nl, nh = unpack('<I4i4I4I4', blob, at)
-    local num = nl + nh * W
-    if less(h, l, nowh, nowl) then h, l, num = nowh, nowl, 0 end
-    h, l = add(h, l, q)
-    num = num + r
-    if num >= events then
-      num = num - events
-      h, l = add(h, l, 1)
-    end
-    local dueh, duel = minus(h, l, bh, bl) -- rounded up it is the slot
-    if num > bn then dueh, duel = add(dueh, duel, 1) end
-    local want = us / 1e6 + ((h - nowh) * W + l - nowl) / 1e9 + keep
-    if not less(nowh, nowl, dueh, duel) and want <= expires + keep / 10 and h < 1610612736 then
-      blob = string.char(bit.bor(string.byte(blob, 1), 4)) .. string.sub(blob, 2, 16) .. pack('<I4i4', nowl, nowh)
-        .. string.sub(blob, 25, at - 1) .. pack('<I4i4I4I4', l, h, num % W, floor(num / W)) .. string.sub(blob, at + 16)
-      call('HSET', KS, 'b', blob, 'm', pack('<dddddddddddddd', 1, version + 1, nexts, grants + 1, nowh, nowl, nowh, nowl, offh, offl, expires,
-        amnesty, waiting, extra))
-      return {'G', nowh, nowl, nowh, nowl, id}
-    end
-  end
-end
 
 -- The limits: meters.
 local meters, count, paused, most, coolh, cooll, steph, stepl = {}, 0, false, 0, 0, 0, 0, 0
@@ -304,7 +333,7 @@ local function take(th, tl, n, ah, al)
       m.starth, m.startl, m.h, m.l, m.count = sh, sl, eh, el, c
     end
   end
-  blob = string.char(bit.bor(string.byte(blob, 1), 4)) .. string.sub(blob, 2, 16) .. pack('<I4i4', al, ah) .. string.sub(blob, 25)
+  blob = string.char(bit.bor(string.byte(blob, 1), 4)) .. sub(blob, 2, 16) .. pack('<I4i4', al, ah) .. sub(blob, 25)
   grants = grants + 1
   changed, dirty = true, true
 end
@@ -424,6 +453,18 @@ local function settle()
   end
 end
 
+-- What the short way needs; nothing if it is closed.
+local function short()
+  local m = meters[1]
+  if count ~= 1 or m.kind ~= 1 or waiting > 0 or paused or coolh ~= 0 or steph ~= 0 or offh ~= 0 or offl ~= 0 or id == '' then return '' end
+  local ts, tn = seconds(m.h, m.l)
+  local ss, sn = seconds(later(seenh, seenl, sinceh, sincel))
+  local bs, bn = seconds(m.bh, m.bl)
+  local last = math.min(expires - keep + keep / 10 - 1, 6000000000)
+  return pack('<dddddddddddddddd', ts, tn, m.n, ss, sn, 0, floor(m.q / 1000000000), m.q % 1000000000, m.r, m.events, bs, bn, m.bn, last, keep, 1)
+    .. id
+end
+
 local function store()
   if not dirty then return end
   if changed then
@@ -440,12 +481,12 @@ local function store()
         b = pack('<I4i4I4i4I4I4', m.startl, m.starth, m.l, m.h, m.count % W, floor(m.count / W))
       end
       if b then
-        parts[#parts + 1] = string.sub(blob, from, m.at - 1)
+        parts[#parts + 1] = sub(blob, from, m.at - 1)
         parts[#parts + 1] = b
         from = m.at + #b
       end
     end
-    parts[#parts + 1] = string.sub(blob, from)
+    parts[#parts + 1] = sub(blob, from)
     blob = table.concat(parts)
   end
   local debt = 0 -- s, until nothing of what was granted matters
@@ -474,7 +515,7 @@ local function store()
   seenh, seenl = nowh, nowl
   version = version + 1
   local m = pack('<dddddddddddddd', 1, version, nexts, grants, turnh, turnl, seenh, seenl, offh, offl, expires, amnesty, waiting, extra)
-  if changed then call('HSET', KS, 'm', m, 'b', blob) else call('HSET', KS, 'm', m) end
+  if changed or merged then call('HSET', KS, 'm', m, 'b', blob, 'f', short()) else call('HSET', KS, 'm', m, 'f', short()) end
 end
 
 local function state()

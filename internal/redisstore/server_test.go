@@ -143,3 +143,6 @@ func openURL(t testing.TB, address, key string, o Options) *Store {
 	t.Cleanup(func() { _ = st.Close() })
 	return st
 }
+
+// clock returns a time as the script takes it.
+func clock(now int64) string { return fmt.Sprintf("%s:%d:%d", pair(now), now/1e9, now%1e9) }

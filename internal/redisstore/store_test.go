@@ -373,7 +373,7 @@ func TestStateOutlastsTheDebt(t *testing.T) {
 func TestClockSetBack(t *testing.T) {
 	s := newServer(t)
 	now := int64(1e18)
-	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(time.Second)}, now: func() string { return pair(now) }})
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(time.Second)}, now: func() string { return clock(now) }})
 	collect(t, 1, st)
 	now -= int64(time.Hour)
 	r := reserve(t, st)
