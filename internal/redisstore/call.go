@@ -12,21 +12,19 @@ import (
 // call has the script do something. If ctx ends first its cause is returned, and late gets the answer when it comes: nil does
 // not want it.
 func (s *Store) call(ctx context.Context, late func(*answer), op string, args ...any) (*answer, error) {
+	return s.callFor(ctx, late, func() (*answer, error) { return s.send(ctx, op, args...) })
+}
+
+func (s *Store) callFor(ctx context.Context, late func(*answer), send func() (*answer, error)) (*answer, error) {
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	closed := s.closed
-	if !closed {
-		s.tasks.Add(1)
-	}
-	s.mu.Unlock()
-	if closed {
+	if !s.begin() {
 		return nil, ErrClosed
 	}
 	if ctx.Done() == nil {
 		defer s.tasks.Done()
-		return s.send(ctx, op, args...)
+		return send()
 	}
 	type result struct {
 		a   *answer
@@ -35,7 +33,7 @@ func (s *Store) call(ctx context.Context, late func(*answer), op string, args ..
 	got, left := make(chan result), make(chan struct{})
 	go func() {
 		defer s.tasks.Done()
-		a, err := s.send(context.WithoutCancel(ctx), op, args...)
+		a, err := send()
 		select {
 		case got <- result{a, err}:
 		case <-left:
@@ -53,26 +51,55 @@ func (s *Store) call(ctx context.Context, late func(*answer), op string, args ..
 	}
 }
 
+// begin says that there is a task for which Close waits. It returns false if the Store is closed.
+func (s *Store) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.tasks.Add(1)
+	}
+	return !s.closed
+}
+
+// A bounded is a context that ends at a time, without a timer: that of the connection is enough.
+type bounded struct {
+	context.Context //nolint:containedctx // it is one
+	at              time.Time
+}
+
+func (b bounded) Deadline() (time.Time, bool) { return b.at, true }
+
 // send has the script do something, and returns its answer.
 func (s *Store) send(ctx context.Context, op string, args ...any) (*answer, error) {
-	ctx, stop := context.WithTimeout(ctx, s.opts.Timeout)
-	defer stop()
+	return s.sendWithin(ctx, s.opts.Timeout, len(s.keys), op, "", append([]any{s.who}, args...)...)
+}
+
+// sendWithin is send with a timeout, all keys or only that of the state, and the names of limits.
+func (s *Store) sendWithin(ctx context.Context, timeout time.Duration, keys int, op, names string, args ...any) (*answer, error) {
+	ctx = bounded{context.WithoutCancel(ctx), time.Now().Add(timeout)}
 	now := ""
 	if s.opts.now != nil {
 		now = s.opts.now()
 	}
-	all := append([]any{op, now, int64(s.opts.Keep / time.Second), s.owner, s.opts.Heartbeat.Microseconds()}, args...)
-	reply, err := s.run(ctx, s.keys, all)
+	all := make([]any, 0, 3+keys+4+len(args))
+	all = append(all, "evalsha", s.script, keys)
+	all = append(append(append(all, s.boxed[:keys]...), op, now, s.keep, names), args...)
+	reply, err := s.run(ctx, all)
 	if err != nil {
-		return nil, s.explain(ctx, err, s.keys, s.opts)
+		return nil, s.explain(ctx, err, s.keys, Options{Timeout: timeout})
 	}
-	if op == "look" || op == "beat" || op == "ask" || op == "one" {
+	a := &answer{got: time.Now(), reply: reply}
+	a.kind, _ = a.next().(string)
+	if op == "look" || op == "beat" { // and one that gets a place, see wait
 		s.mu.Lock()
 		s.heard = time.Now()
 		s.mu.Unlock()
 	}
-	a := &answer{got: time.Now(), reply: reply}
-	a.kind, _ = a.next().(string)
+	if a.kind == "g" {
+		s.streak.Add(1)
+	} else {
+		s.streak.Store(0)
+	}
 	if a.kind == "N" {
 		return nil, &ServerError{s.name, ErrForeign}
 	}
@@ -96,6 +123,12 @@ func IsAway(err error) bool {
 		return true
 	}
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// isSlow reports whether an error says that there was no answer in time.
+func isSlow(err error) bool {
+	_, ok := errors.AsType[*slowError](err)
+	return ok
 }
 
 // An answer is what the script says.

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -34,7 +35,7 @@ func (v *Server) named(err error, o Options) error {
 	case begins("WRONGTYPE"):
 		err = ErrForeign
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		err = &awayError{errors.New("no answer within " + orElse(o.Timeout, defaultTimeout).String())}
+		err = &awayError{&slowError{orElse(o.Timeout, defaultTimeout)}}
 	case slices.ContainsFunc(away(), begins), strings.Contains(text, "connection pool"):
 		err = &awayError{errors.New(text)}
 	case begins("MOVED"), begins("ASK"), begins("CROSSSLOT"):
@@ -57,6 +58,11 @@ func (v *Server) named(err error, o Options) error {
 	}
 	return &ServerError{v.String(), err}
 }
+
+// A slowError says that there was no answer in time.
+type slowError struct{ within time.Duration }
+
+func (e *slowError) Error() string { return "no answer within " + e.within.String() }
 
 // other returns a scheme for another kind of place, with TLS if this one has it.
 func (p *place) other(scheme string) string {

@@ -2,11 +2,11 @@
 -- state ("H"), computes with package pacer, and puts what came of it with "commit", unless somebody was there in between.
 --
 -- Times are ns since 1970 by the clock of the server, as two numbers: at = h * 2^32 + l, each of them exact in a double.
--- KEYS: state, queue, grants not collected, heartbeats of owners, runs of sliding windows. The head of each of them
+-- KEYS: state (the only one where only the short way is asked for), queue, grants not collected, heartbeats of owners, runs of sliding windows. The head of each of them
 -- is described in store.go.
 local KS = KEYS[1]
 local op = ARGV[1]
-local call, pack, unpack, floor, sub = redis.call, struct.pack, struct.unpack, math.floor, string.sub
+local call, pack, unpack, sub = redis.call, struct.pack, struct.unpack, string.sub
 
 -- The short way, for most grants: one unit of the only limit, a bucket, that is due, where nobody waits and nothing was said. What it
 -- needs is in a field of its own, which store() writes: instants as s and ns, and how many grants it has made since. What follows after
@@ -23,7 +23,7 @@ if op == 'one' then
       s, n = tonumber(at), tonumber(after)
     end
     local ts, tn, num, seens, seenn, made, qs, qn, r, events, bs, bn, bnum, last, kept, form = unpack('<dddddddddddddddd', short)
-    local id, names = sub(short, 129), ARGV[10]
+    local id, names = sub(short, 129), ARGV[4]
     if form == 1 and (names == '' or names == id) and tonumber(ARGV[3]) <= kept and (s > seens or s == seens and n >= seenn) then
       if ts < s or ts == s and tn < n then ts, tn, num = s, n, 0 end
       ts, tn, num = ts + qs, tn + qn, num + r
@@ -42,13 +42,16 @@ if op == 'one' then
       end
     end
   end
+  if not KEYS[2] then return {'?'} end -- it is asked again, with all keys
   op = 'ask'
 end
 
 local KQ, KG, KH, KR = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local keep, owner, timeout = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[5]) -- s, a number, us
+local keep = tonumber(ARGV[3]) -- s
+local owner, timeout = string.match(ARGV[5], '^(%x+):(%d+)$') -- a number, us
+timeout = tonumber(timeout)
 local W, BIG = 4294967296, 4503599627370496 -- 2^32, 2^52
-local fmod = math.fmod
+local floor, fmod = math.floor, math.fmod
 
 local function add(h, l, x) -- |x| < 2^53
   l = l + x % W
@@ -410,7 +413,9 @@ end
 -- been stopped, and the owners get the time again.
 local function sweep()
   if waiting == 0 then return end
-  if us - micros(seenh, seenl) > timeout / 2 then amnesty, dirty = us + timeout, true end
+  local silent = us - micros(seenh, seenl)
+  if silent > timeout / 2 then amnesty = us + timeout end
+  if silent > timeout / 8 then dirty = true end -- somebody was seen, although one who is refused writes nothing else
   if us < amnesty then return end
   local dead = call('ZRANGEBYSCORE', KH, '-inf', string.format('%.0f', us - timeout))
   if #dead == 0 then return end
@@ -643,7 +648,9 @@ if op == 'read' then -- writes nothing
 end
 
 if op == 'ask' then
-  local n, number, pid, room, names, debt, ghost = tonumber(ARGV[6]), ARGV[7], ARGV[8], tonumber(ARGV[9]), ARGV[10], ARGV[11], ARGV[12]
+  local n, names = tonumber(ARGV[6]), ARGV[4]
+  local number, pid, room, debt, ghost, within = string.match(ARGV[7], '^(%d+) (%d+) (%-?%d+) (%d) (%d*) (.*)$')
+  room = tonumber(room)
   if not exists then return state() end
   front()
   sweep()
@@ -665,7 +672,7 @@ if op == 'ask' then
       end
     end
   end
-  if help or id == '' or names ~= '' and names ~= id or n < 1 or n > most and debt == '' then
+  if help or id == '' or names ~= '' and names ~= id or n < 1 or n > most and debt == '0' then
     store()
     return state()
   end
@@ -686,8 +693,8 @@ if op == 'ask' then
     h, l, exact = slot(headh, headl, waiting + extra + n)
     exact = exact and count == 1 and meters[1].kind == 1
   end
-  if ARGV[13] ~= '' then
-    local wh, wl = string.match(ARGV[13], '^(-?%d+):(%d+)$')
+  if within ~= '' then
+    local wh, wl = string.match(within, '^(-?%d+):(%d+)$')
     if not h then
       store()
       return {'L', -1, 0, paused and 1 or 0}

@@ -50,28 +50,23 @@ func (silent) Printf(context.Context, string, ...any) {}
 // String returns the URL without user, password and options.
 func (v *Server) String() string { return v.place.String() }
 
-// run runs the script: in one round trip, but for the first time.
-func (v *Server) run(ctx context.Context, keys []string, args []any) ([]any, error) {
-	reply, err := v.eval(ctx, "evalsha", v.script, keys, args)
+// run runs the script, by a command of EVALSHA: in one round trip, but for the first time.
+func (v *Server) run(ctx context.Context, args []any) ([]any, error) {
+	reply, err := v.do(ctx, args)
 	if redis.HasErrorPrefix(err, "NOSCRIPT") {
-		reply, err = v.eval(ctx, "eval", source, keys, args)
+		args[0], args[1] = "eval", source
+		reply, err = v.do(ctx, args)
 	}
-	return reply, err
-}
-
-func (v *Server) eval(ctx context.Context, name, script string, keys []string, args []any) ([]any, error) {
-	all := make([]any, 0, 3+len(keys)+len(args))
-	all = append(all, name, script, len(keys))
-	for _, key := range keys {
-		all = append(all, key)
-	}
-	cmd := redis.NewCmd(ctx, append(all, args...)...)
-	_ = v.client.Process(ctx, once{cmd}) // the error is that of the Cmd
-	reply, err := cmd.Slice()
 	if cluster, ok := v.client.(*redis.ClusterClient); ok && err != nil {
 		cluster.ReloadState(ctx) // who has the key may have changed
 	}
 	return reply, err
+}
+
+func (v *Server) do(ctx context.Context, args []any) ([]any, error) {
+	cmd := redis.NewCmd(ctx, args...)
+	_ = v.client.Process(ctx, once{cmd}) // the error is that of the Cmd
+	return cmd.Slice()
 }
 
 // A once is not sent a second time where it is not known whether the server has heard it: that is for us to find out.

@@ -81,15 +81,19 @@ type Store struct {
 	key   string
 	opts  Options
 	keys  []string
+	boxed []any  // the keys, as arguments
 	owner string // a number that nobody else has
 	pid   string
+	// Of each call, as the script takes it.
+	keep, who string
 
 	// line is the line of goroutines that Wait: its head is the only one to have a place in the queue of the key.
 	line  chan struct{}
 	lined atomic.Int32
 
-	done  chan struct{}  // closed by Close
-	tasks sync.WaitGroup // goroutines of ours
+	streak atomic.Int64   // how many of the last answers were grants made in the short way
+	done   chan struct{}  // closed by Close
+	tasks  sync.WaitGroup // goroutines of ours
 
 	mu      sync.Mutex
 	closed  bool
@@ -140,11 +144,17 @@ func (v *Server) Open(key string, o Options) (*Store, error) {
 	_, _ = rand.Read(owner[:]) // it never fails
 	o.Timeout, o.Heartbeat = orElse(o.Timeout, defaultTimeout), orElse(o.Heartbeat, defaultHeartbeat)
 	o.Keep = max(orElse(o.Keep, defaultKeep), time.Minute)
-	return &Store{
+	s := &Store{
 		Server: v, name: v.String(), key: key, opts: o, keys: keysOf(key), limits: o.Limits,
 		owner: hex.EncodeToString(owner[:]), pid: strconv.Itoa(os.Getpid()),
 		line: make(chan struct{}, 1), done: make(chan struct{}), mine: map[string]struct{}{},
-	}, nil
+		keep: strconv.FormatInt(int64(o.Keep/time.Second), 10),
+	}
+	for _, key := range s.keys {
+		s.boxed = append(s.boxed, key)
+	}
+	s.who = s.owner + ":" + strconv.FormatInt(o.Heartbeat.Microseconds(), 10)
+	return s, nil
 }
 
 func orElse(d, otherwise time.Duration) time.Duration {

@@ -582,3 +582,21 @@ func TestLimitsThatFollow(t *testing.T) {
 		t.Errorf("%v, warned of %v", c.Limit(), warned)
 	}
 }
+
+// A place is kept as long as its Store is open, whatever else that asks for meanwhile.
+func TestPlaceIsKeptBesideOtherCalls(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	o := Options{Limits: pacer.Limits{pacer.Every(time.Hour)}, Heartbeat: time.Second}
+	a, b := s.open(t, "k", o), s.open(t, "k", o)
+	first := reserve(t, a)
+	place := reserve(t, a)
+	for start := time.Now(); time.Since(start) < 3*time.Second; <-time.After(20 * time.Millisecond) {
+		if granted, _, err := a.Try(t.Context(), 1); granted || err != nil {
+			t.Fatalf("%v, %v", granted, err)
+		}
+	}
+	if behind := reserve(t, b); behind.Since1970()-first.Since1970() != 2*time.Hour || place.now().phase != waiting {
+		t.Errorf("the place is lost: the one behind has its slot %v after the first", behind.Since1970()-first.Since1970())
+	}
+}
