@@ -1,17 +1,35 @@
 package cmd
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"time"
 
+	"github.com/throttle-cli/throttle/internal/redisstore"
 	"github.com/throttle-cli/throttle/internal/store"
 )
 
-// dial returns the store of a server. A call may take as long as timeout, and those who ask put up with a server that is away for that
-// long.
+// dial returns the store of a server. A call may take as long as timeout, and those who ask put up with a server that is away for as
+// long as that says.
 func dial(p store.Place, timeout, away time.Duration) (store.Store, error) {
-	return nil, fmt.Errorf("%s is not there", p.Scheme)
+	return dialRedis(p, timeout, away)
 }
 
 // isAway reports whether an error says that a server is away, which may pass.
-func isAway(error) bool { return false }
+func isAway(err error) bool { return redisstore.IsAway(err) }
+
+// statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out.
+func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State, error) {
+	var all []store.State
+	for _, key := range keys {
+		state, err := s.Status(ctx, key)
+		if errors.Is(err, store.ErrNoState) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, state)
+	}
+	return all, nil
+}
