@@ -1,5 +1,7 @@
 package pacer
 
+import "time"
+
 // A meter is the state of one limit of a Schedule.
 type meter struct {
 	set   Limit // as it was set
@@ -168,4 +170,50 @@ func (m *meter) adopt(now int64, to Limit, wall int64) {
 			m.win.count = count
 		}
 	}
+}
+
+// A Usage is how much of a limit is used up.
+type Usage struct {
+	Limit     Limit         // in force
+	Quota     int64         // what can be granted at once, when nothing is used up: the burst, or the N of a window; 0: any number
+	Remaining int64         // of that, now
+	Reset     time.Duration // until there is more than that; 0 if nothing is used up
+}
+
+// Usage returns how much of each limit is used up at now. Those who wait are no part of it.
+func (s *Schedule) Usage(now int64) []Usage {
+	c := s.Clone()
+	c.advance(now)
+	usage := make([]Usage, c.count)
+	for i := range usage {
+		if s.void { // nothing is left: nothing is granted
+			usage[i] = Usage{Limit: c.at(i).limit, Quota: c.at(i).limit.most()}
+			continue
+		}
+		usage[i] = c.at(i).usage(now, c.wall)
+	}
+	return usage
+}
+
+func (m *meter) usage(now, wall int64) Usage {
+	u := Usage{Limit: m.limit}
+	if m.limit.Events <= 0 || m.open() {
+		return u
+	}
+	u.Quota = m.limit.most()
+	lo, hi := int64(0), u.Quota // so many can be granted now
+	for lo < hi {
+		n := lo + (hi-lo+1)/2
+		if at, _ := m.slot(now, n, wall); at <= now {
+			lo = n
+		} else {
+			hi = n - 1
+		}
+	}
+	u.Remaining = lo
+	if lo < u.Quota {
+		at, _ := m.slot(now, lo+1, wall)
+		u.Reset = time.Duration(at - now)
+	}
+	return u
 }
