@@ -2,9 +2,6 @@ package pacer
 
 import "time"
 
-// SetLimit makes it the only limit, as SetLimits does.
-func (s *Schedule) SetLimit(now int64, to Limit) { s.SetLimits(now, Limits{to}) }
-
 // SetLimits changes the limits at now. It ends an adaptation: who sets a limit wants that one. A cooldown stays.
 //
 // What has been granted stays granted. A limit takes over what one of the same algorithm has counted, of the same period
@@ -128,7 +125,7 @@ func (s *Schedule) Restart(now, at int64, left time.Duration) {
 		from, m := s.at(i), to.at(i)
 		switch d := at - s.last; {
 		case !m.set.Algorithm.isWindow():
-			m.gcra.Empty(at)
+			m.gcra.empty(at)
 		case !s.any:
 		case m.ring != nil:
 			m.ring = &Ring{}

@@ -6,7 +6,7 @@ import "time"
 type meter struct {
 	set   Limit // as it was set
 	limit Limit // in force: what is left of it where feedback has cut it
-	gcra  GCRA  // that of a bucket
+	gcra  gcra  // that of a bucket
 	ring  *Ring // that of a sliding window, otherwise nil
 	win   fixed // that of a fixed window
 	cal   *calendar
@@ -20,7 +20,7 @@ func newMeter(l Limit) meter {
 		m.ring = &Ring{}
 	case FixedWindow:
 	default:
-		m.gcra = NewGCRA(l)
+		m.gcra = newGCRA(l)
 	}
 	return m
 }
@@ -46,7 +46,7 @@ func (m *meter) frame(wall int64) *frame {
 func (m *meter) slot(t, n, wall int64) (at int64, ok bool) {
 	switch {
 	case !m.set.Algorithm.isWindow():
-		return m.gcra.Slot(t, n)
+		return m.gcra.slot(t, n)
 	case m.limit.Events <= 0:
 		return 0, false
 	case m.open():
@@ -76,7 +76,7 @@ func (m *meter) take(t, n, at, wall int64) {
 func (m *meter) scale(at, w int64) {
 	m.limit = m.set.scaled(w)
 	if !m.set.Algorithm.isWindow() {
-		m.gcra.SetLimit(at, m.limit)
+		m.gcra.setLimit(at, m.limit)
 	}
 }
 
@@ -93,7 +93,7 @@ func (m *meter) full(now, wall int64) bool {
 func (m *meter) empty(t, wall int64) {
 	switch {
 	case !m.set.Algorithm.isWindow():
-		m.gcra.Empty(t)
+		m.gcra.empty(t)
 	case m.limit.Events <= 0 || m.open():
 	case m.ring != nil:
 		t = m.ring.from(t)
@@ -161,7 +161,7 @@ func (m *meter) adopt(now int64, to Limit, wall int64) {
 	m.set, m.limit, m.void = to, to, to.validate() != nil
 	switch {
 	case !to.Algorithm.isWindow():
-		m.gcra.SetLimit(now, to)
+		m.gcra.setLimit(now, to)
 	case m.ring == nil && (from.Per != to.Per || from.Align != to.Align || from.Zone != to.Zone):
 		m.cal = newCalendar(to)
 		if m.win.end > 0 && to.Per > 0 { // it began when it did, and ends as the new one says

@@ -12,7 +12,7 @@ import "math"
 //     window has room for one unit at least.
 //   - A pause: no slot until somebody resumes, and none before that.
 //
-// Like a GCRA it knows no clock. What is due by now must have been taken before anything else is done to it. A copy of it
+// Like a gcra it knows no clock. What is due by now must have been taken before anything else is done to it. A copy of it
 // shares parts with it: Clone makes one that does not.
 type Schedule struct {
 	one   meter   // the first limit
@@ -195,7 +195,7 @@ func (s *Schedule) Slot(t, n int64) (at int64, ok bool) {
 	case s.paused || s.void:
 		return 0, false
 	case s.plain:
-		return s.one.gcra.Slot(max(t, s.since), n)
+		return s.one.gcra.slot(max(t, s.since), n)
 	case !s.pending && s.adapt.most == 0:
 		return s.own(max(t, s.since), n)
 	}
@@ -215,7 +215,7 @@ func (s *Schedule) Grab(now, n int64) bool {
 		case n == 1 && g.tat.ns < now: // the bucket is full
 			g.tat = instant{ns: later(now, s.unit.ns), num: s.unit.num}
 		default:
-			if at, _ := g.Slot(now, n); at > now {
+			if at, _ := g.slot(now, n); at > now {
 				return false
 			}
 			g.account(now, n)
