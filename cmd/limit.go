@@ -144,7 +144,7 @@ func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) {
 		}
 		for i, l := range limits { // what belongs to the old one goes with it
 			limits[i] = pacer.Limit{Events: l.Events, Per: l.Per, Algorithm: a}
-			if isBucket(a) && isBucket(l.Algorithm) {
+			if !a.IsWindow() && !l.Algorithm.IsWindow() {
 				limits[i].Burst = l.Burst
 			}
 		}
@@ -152,7 +152,7 @@ func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) {
 	if o.burst != noBurst {
 		taken := false
 		for i, l := range limits {
-			if isBucket(l.Algorithm) {
+			if !l.Algorithm.IsWindow() {
 				limits[i], taken = l.WithBurst(o.burst), true
 			}
 		}
@@ -162,6 +162,3 @@ func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) {
 	}
 	return limits, limits.Validate()
 }
-
-// isBucket reports whether limits of an algorithm have a burst.
-func isBucket(a pacer.Algorithm) bool { return a == pacer.Paced || a == pacer.TokenBucket }

@@ -93,7 +93,7 @@ func (l Limit) scaled(w int64) Limit {
 	switch {
 	case w >= whole:
 		return l
-	case l.Algorithm.isWindow():
+	case l.Algorithm.IsWindow():
 		l.Events = max(min(l.Events, 1), mulDiv(l.Events, w, whole))
 		return l
 	case l.Events <= math.MaxInt64/whole && l.Per <= math.MaxInt64/whole:
@@ -178,7 +178,7 @@ func (s *Schedule) advance(t int64) {
 
 func (s *Schedule) fullUntil(b int64) bool {
 	for i := range s.count {
-		if m := s.at(i); !m.set.Algorithm.isWindow() && m.gcra.tat.ns >= b {
+		if m := s.at(i); !m.set.Algorithm.IsWindow() && m.gcra.tat.ns >= b {
 			return false
 		}
 	}
@@ -204,7 +204,7 @@ func (s *Schedule) next() {
 func (s *Schedule) stepped(m *meter, t, n int64) int64 {
 	c, a := *m, s.adapt // a ring is read only
 	at, _ := c.slot(t, n, s.wall)
-	bucket := !c.set.Algorithm.isWindow()
+	bucket := !c.set.Algorithm.IsWindow()
 	if bucket {
 		c.gcra.account(t, n)
 	}

@@ -124,7 +124,7 @@ func (s *Schedule) Restart(now, at int64, left time.Duration) {
 	for i := range s.count {
 		from, m := s.at(i), to.at(i)
 		switch d := at - s.last; {
-		case !m.set.Algorithm.isWindow():
+		case !m.set.Algorithm.IsWindow():
 			m.gcra.empty(at)
 		case !s.any:
 		case m.ring != nil:

@@ -88,7 +88,7 @@ func (m *meter) appendBinary(b []byte) []byte {
 
 // hasOld reports whether it is a bucket that remembers a rate it had before.
 func (m *meter) hasOld() bool {
-	return !m.set.Algorithm.isWindow() && (m.gcra.debt != instant{} || m.gcra.old != Limit{})
+	return !m.set.Algorithm.IsWindow() && (m.gcra.debt != instant{} || m.gcra.old != Limit{})
 }
 
 func appendInts(b []byte, ints ...int64) []byte {
@@ -190,7 +190,7 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 		_, err := zoneOf(m.set.Zone)
 		m.void = err != nil
 	}
-	if r.short || m.set.check() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
+	if r.short || m.set.check() != nil || tag&flagOld != 0 && m.set.Algorithm.IsWindow() {
 		return false
 	}
 	m.limit = m.set

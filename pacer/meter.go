@@ -45,7 +45,7 @@ func (m *meter) frame(wall int64) *frame {
 // what it can grant at once has the slot that the last of its units would have.
 func (m *meter) slot(t, n, wall int64) (at int64, ok bool) {
 	switch {
-	case !m.set.Algorithm.isWindow():
+	case !m.set.Algorithm.IsWindow():
 		return m.gcra.slot(t, n)
 	case m.limit.Events <= 0:
 		return 0, false
@@ -62,7 +62,7 @@ func (m *meter) slot(t, n, wall int64) (at int64, ok bool) {
 // account already.
 func (m *meter) take(t, n, at, wall int64) {
 	switch {
-	case !m.set.Algorithm.isWindow():
+	case !m.set.Algorithm.IsWindow():
 		m.gcra.finish(t, n, at)
 	case m.open() || m.limit.Events <= 0:
 	case m.ring != nil:
@@ -75,14 +75,14 @@ func (m *meter) take(t, n, at, wall int64) {
 // scale makes the limit in force a part of the one that is set, in 1/10,000, from at on.
 func (m *meter) scale(at, w int64) {
 	m.limit = m.set.scaled(w)
-	if !m.set.Algorithm.isWindow() {
+	if !m.set.Algorithm.IsWindow() {
 		m.gcra.setLimit(at, m.limit)
 	}
 }
 
 // full reports whether nothing that was granted holds anybody up at now, nor will.
 func (m *meter) full(now, wall int64) bool {
-	if m.set.Algorithm.isWindow() && (m.ring == nil && now < m.win.end || m.ring != nil && m.ring.total > 0 && m.ring.newest().at > now-int64(m.limit.Per)) {
+	if m.set.Algorithm.IsWindow() && (m.ring == nil && now < m.win.end || m.ring != nil && m.ring.total > 0 && m.ring.newest().at > now-int64(m.limit.Per)) {
 		return false
 	}
 	at, ok := m.slot(now, m.set.most(), wall)
@@ -92,7 +92,7 @@ func (m *meter) full(now, wall int64) bool {
 // empty leaves nothing at t, as if all that can be granted at once had been granted then.
 func (m *meter) empty(t, wall int64) {
 	switch {
-	case !m.set.Algorithm.isWindow():
+	case !m.set.Algorithm.IsWindow():
 		m.gcra.empty(t)
 	case m.limit.Events <= 0 || m.open():
 	case m.ring != nil:
@@ -111,7 +111,7 @@ func (m *meter) empty(t, wall int64) {
 // remembered returns what is known of what was granted, as runs in order: those that may still hold somebody up at now.
 func (m *meter) remembered(now, last int64) (runs []run) {
 	switch {
-	case !m.set.Algorithm.isWindow():
+	case !m.set.Algorithm.IsWindow():
 		if !m.gcra.any {
 			return nil
 		}
@@ -160,7 +160,7 @@ func (m *meter) adopt(now int64, to Limit, wall int64) {
 	from := m.set
 	m.set, m.limit, m.void = to, to, to.validate() != nil
 	switch {
-	case !to.Algorithm.isWindow():
+	case !to.Algorithm.IsWindow():
 		m.gcra.setLimit(now, to)
 	case m.ring == nil && (from.Per != to.Per || from.Align != to.Align || from.Zone != to.Zone):
 		m.cal = newCalendar(to)

@@ -81,7 +81,7 @@ func limitsMost(s *Schedule) int64 {
 // plainly finds out whether the short way will do.
 func (s *Schedule) plainly() {
 	l := &s.one.limit
-	s.plain = s.count == 1 && !l.Algorithm.isWindow() && l.Events > 0 && !s.void && !s.paused && !s.pending && s.adapt.most == 0
+	s.plain = s.count == 1 && !l.Algorithm.IsWindow() && l.Events > 0 && !s.void && !s.paused && !s.pending && s.adapt.most == 0
 	if s.plain && l.Per > 0 {
 		s.unit = instant{}.add(s.one.gcra.limit, 1)
 	}
@@ -239,7 +239,7 @@ func (s *Schedule) Bound(t, n int64) (at int64, ok bool) { return s.Slot(t, n) }
 // Fold returns the slot of the last of several grants, one after the other, the first of which is asked for at t, and the others
 // before its slot. There is no end to costs that makes it panic: of none the slot is t.
 func (s *Schedule) Fold(t int64, costs func(yield func(n int64) bool)) (at int64, ok bool) {
-	if s.count == 1 && !s.one.set.Algorithm.isWindow() { // units come in one run
+	if s.count == 1 && !s.one.set.Algorithm.IsWindow() { // units come in one run
 		units := int64(0)
 		costs(func(n int64) bool {
 			units += n
@@ -314,7 +314,7 @@ func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 		return 0, false
 	}
 	for i := range s.count {
-		if m := s.at(i); !m.set.Algorithm.isWindow() {
+		if m := s.at(i); !m.set.Algorithm.IsWindow() {
 			m.gcra.account(t, n)
 		}
 	}
@@ -325,7 +325,7 @@ func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 	}
 	for i := range s.count {
 		m := s.at(i)
-		if m.set.Algorithm.isWindow() {
+		if m.set.Algorithm.IsWindow() {
 			m.take(step, n, at, s.wall)
 		} else {
 			m.take(t, n, at, s.wall)

@@ -116,7 +116,7 @@ func (r Rate) complete(limits pacer.Limits, texts []string, unit pacer.Unit) (pa
 		if !strings.Contains(texts[i], ",algorithm=") && !strings.Contains(texts[i], ",align=") {
 			l.Algorithm = algorithm
 		}
-		if window := l.Algorithm == pacer.SlidingWindow || l.Algorithm == pacer.FixedWindow; !window {
+		if !l.Algorithm.IsWindow() {
 			bucket = true
 			if l.Burst == 0 {
 				l.Burst = r.Burst
