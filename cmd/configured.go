@@ -9,6 +9,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/byname"
 	"github.com/throttle-cli/throttle/internal/config"
+	"github.com/throttle-cli/throttle/internal/secret"
 )
 
 // configOptions are the flags that name a limit of throttle.toml.
@@ -132,6 +133,9 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 	if v.Field == "max_wait" && changed("no-wait") {
 		return nil // who does not wait at all waits no longer than that
 	}
+	if v.Field == "store" && changed("state") {
+		return nil // a file is a store
+	}
 	for _, other := range []string{"state", "key-regexp"} {
 		if v.Field != "key" || !changed(other) {
 			continue
@@ -154,7 +158,7 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 	for _, said := range v.Overruled {
 		if said.Origin.Level == config.Flag && said.Origin.Env == "" && !slices.Equal(said.Texts, v.Texts) {
 			log.warnOnce(fmt.Sprintf("warning: %s %s does not hold: %s = %s (%v)",
-				said.Origin.Flag, strings.Join(said.Texts, " "), v.Field, strings.Join(v.Texts, " and "), v.Origin))
+				said.Origin.Flag, secret.Hide(strings.Join(said.Texts, " ")), v.Field, secret.Hide(strings.Join(v.Texts, " and ")), v.Origin))
 		}
 	}
 	if err := setAll(flags, f, v.Texts); err != nil {
@@ -166,7 +170,7 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 // flags returns the options of a place as its flags, were it alone.
 func (k *keyed) flags(at *place) (*paceOptions, error) {
 	o := &paceOptions{}
-	o.config.loaded = k.o.config.loaded
+	o.config.loaded, o.store.opened = k.o.config.loaded, k.o.store.opened
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.addFlags(flags)
 	o.addCostFlags(flags, "")

@@ -113,6 +113,9 @@ func (o *limitOptions) checkBurst() error {
 	return nil
 }
 
+// isOpen reports whether something is left open.
+func (w wanted) isOpen() bool { return slices.Contains(w.open, true) }
+
 // as leaves what is not given as it is stored: the algorithm and the burst of the limit with the same period, or of the only one.
 func (w wanted) as(stored pacer.Limits) pacer.Limits {
 	limits := append(pacer.Limits{}, w.limits...)

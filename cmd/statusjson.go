@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/throttle-cli/throttle/internal/store"
 )
 
 // A jsonStatus is how a key stands, in JSON.
@@ -33,15 +35,15 @@ type jsonWaiter struct {
 	Slot  *string `json:"slot"`
 }
 
-func writeStatusJSON(b *strings.Builder, all []keyStatus, now time.Time) error {
+func writeStatusJSON(b *strings.Builder, all []store.State, now time.Time) error {
 	out := []jsonStatus{}
 	for _, s := range all {
 		j := jsonStatus{
 			Key: s.Key, Path: s.Path, Until: jsonTime(s.Cooldown), Left: seconds(max(s.Cooldown.Sub(now), 0)), Paused: s.Paused, Events: s.Throttled,
 			Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{},
 		}
-		if s.err != nil {
-			j.Error = s.err.Error()
+		if s.Err != nil {
+			j.Error = s.Err.Error()
 		}
 		if s.Limited {
 			j.Limit, j.Now = newJSONLimit(s.Limit, s.Bytes), newJSONLimit(s.Effective, s.Bytes)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/config"
 	"github.com/throttle-cli/throttle/internal/preset"
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -38,16 +39,10 @@ func Checks() config.Checks {
 	}
 }
 
-// checkStore accepts the one store that there is.
+// checkStore accepts what --store does.
 func checkStore(text string) error {
-	kind, place, more := strings.Cut(text, ":")
-	switch {
-	case text == "file":
-		return nil
-	case kind == "file" && more:
-		return fmt.Errorf("store %q: where the files are is not said here, but by $THROTTLE_STATE_DIR or --state %s: it is file", text, place)
-	}
-	return fmt.Errorf("store %q is not supported: there is file, for the processes of one host", text)
+	_, err := store.Parse(text)
+	return err
 }
 
 // Load reads the files: the one that is named, or the usual ones.

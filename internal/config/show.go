@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"github.com/throttle-cli/throttle/internal/secret"
 )
 
 // String says which it is: limit ec2, account 1234.
@@ -50,7 +52,7 @@ func (e *Effective) Write(w io.Writer) error {
 
 // show returns the value in one line.
 func (s Said) show() string {
-	text := strings.Join(s.Texts, " and ")
+	text := secret.Hide(strings.Join(s.Texts, " and "))
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return quoteText(text)
 	}
@@ -146,7 +148,7 @@ func (s Said) value() any {
 			return b
 		}
 	}
-	return s.Texts[0]
+	return secret.Hide(s.Texts[0])
 }
 
 func encode(w io.Writer, v any) error {
