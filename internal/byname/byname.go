@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/throttle-cli/throttle/internal/config"
@@ -126,23 +125,7 @@ func (r Rate) complete(limits pacer.Limits, texts []string, unit pacer.Unit) (pa
 
 // RateOf returns what holds of the rate.
 func RateOf(e *config.Effective) Rate {
-	return Rate{Rates: e.Texts("rate"), Every: first(e, "every"), Algorithm: first(e, "algorithm"), Burst: Number(e, "burst", 0)}
-}
-
-func first(e *config.Effective, field string) string {
-	if texts := e.Texts(field); len(texts) > 0 {
-		return texts[0]
-	}
-	return ""
-}
-
-// Number returns the value of a field that is a whole number.
-func Number(e *config.Effective, field string, otherwise int64) int64 {
-	n, err := strconv.ParseInt(first(e, field), 10, 64)
-	if err != nil { // there is none: what is in a file was checked
-		return otherwise
-	}
-	return n
+	return Rate{Rates: e.Texts("rate"), Every: e.Text("every"), Algorithm: e.Text("algorithm"), Burst: e.Number("burst", 0)}
 }
 
 // Problems returns what is wrong with limits whose parts are right one by one: with each limit and account as it holds without
@@ -176,7 +159,7 @@ func problem(c *config.Config, name, account string) error {
 	}
 	limits, _, err := RateOf(e).Limits()
 	about := []string{"burst", "algorithm", "rate", "every"}
-	if cost := Number(e, "cost", 1); err == nil && len(limits) > 0 && first(e, "debt") != "true" {
+	if cost := e.Number("cost", 1); err == nil && len(limits) > 0 && !e.Truth("debt") {
 		if err = limits.CheckCost(cost, false); err != nil {
 			err = fmt.Errorf("%w: give it a burst, or debt = true", err)
 			about = []string{"cost"}

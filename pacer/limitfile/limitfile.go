@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/byname"
@@ -66,11 +65,7 @@ type BlockedError struct {
 }
 
 func (e *BlockedError) Error() string {
-	what := "limit " + e.Name
-	if e.Account != "" {
-		what += ", account " + e.Account
-	}
-	return fmt.Sprintf("%s is blocked (%s:%d: limit = 0)", what, e.File, e.Line)
+	return config.Blocked(e.Name, e.Account, e.File, e.Line)
 }
 
 // ErrNoRate is what a limit is that has no rate, in the file.
@@ -99,9 +94,9 @@ func (f *File) Lookup(name, account string) (Limit, error) {
 		return Limit{}, &BlockedError{Name: name, Account: account, File: v.Origin.File, Line: v.Origin.Line}
 	}
 	l := Limit{
-		Name: name, Account: account, Key: text(e, "key"),
-		Cost: int(byname.Number(e, "cost", 1)), Debt: truth(e, "debt"), MaxQueue: int(byname.Number(e, "max_queue", -1)),
-		MaxWait: length(e, "max_wait", -1), Feedback: pacer.Feedback{Most: length(e, "max_cooldown", 0), Adaptive: truth(e, "adaptive")},
+		Name: name, Account: account, Key: e.Text("key"),
+		Cost: int(e.Number("cost", 1)), Debt: e.Truth("debt"), MaxQueue: int(e.Number("max_queue", -1)), MaxWait: e.Duration("max_wait", -1),
+		Feedback: pacer.Feedback{Most: e.Duration("max_cooldown", 0), Adaptive: e.Truth("adaptive")},
 	}
 	switch l.Limits, l.Unit, err = byname.RateOf(e).Limits(); {
 	case err != nil:
@@ -110,28 +105,6 @@ func (f *File) Lookup(name, account string) (Limit, error) {
 		return Limit{}, fmt.Errorf("%v: %w in its file", e, ErrNoRate)
 	}
 	return l, nil
-}
-
-func text(e *config.Effective, field string) string {
-	if texts := e.Texts(field); len(texts) > 0 {
-		return texts[0]
-	}
-	return ""
-}
-
-// What is in a file was checked, so that there is no error to tell.
-
-func truth(e *config.Effective, field string) bool {
-	b, _ := strconv.ParseBool(text(e, field))
-	return b
-}
-
-func length(e *config.Effective, field string, otherwise time.Duration) time.Duration {
-	d, err := time.ParseDuration(text(e, field))
-	if err != nil {
-		return otherwise
-	}
-	return d
 }
 
 // Options returns those of a Pacer of the limit, before others.

@@ -119,6 +119,22 @@ func TestTokenThrottlerUnknownKeyIsAnError(t *testing.T) {
 	}
 }
 
+// That a limit is blocked is said in the words of the command line.
+func TestBlockedErrorQuotesAsTheCommandLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.toml")
+	if err := os.WriteFile(path, []byte("[limits.'a b']\nlimit = 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := limitfile.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `limit "a b", account "x.y" is blocked (` + path + `:2: limit = 0)`
+	if _, err := f.Lookup("a b", "x.y"); err == nil || err.Error() != want {
+		t.Errorf("%v\nand not\n%s", err, want)
+	}
+}
+
 // What the parts together make impossible is an error of the file.
 func TestLoadChecksParts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.toml")
