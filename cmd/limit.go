@@ -88,9 +88,6 @@ func (o *limitOptions) limits() (w wanted, err error) {
 	if w.limits, w.unit, err = rate.Limits(); err != nil {
 		return w, err
 	}
-	if len(w.limits) > 1 && slices.ContainsFunc(w.limits, pacer.Limit.IsUnlimited) {
-		return w, errors.New("--rate inf says that there is no limit: give it alone")
-	}
 	for i := range w.limits {
 		w.open = append(w.open, o.algorithm == "" && o.burst == noBurst && (i >= len(o.rates) || !strings.Contains(o.rates[i], ",")))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/throttle-cli/throttle/internal/config"
@@ -60,6 +61,7 @@ type Rate struct {
 var (
 	errTwoRates = errors.New("rate and every both say the rate: give one of them")
 	errUnits    = errors.New("one rate counts bytes and another one events: all have to count the same")
+	errNotAlone = errors.New("a rate of inf says that there is no limit: give it alone")
 )
 
 // Limits returns the limits, and what they count; none if no rate is said. What one of the rates says of itself goes before the
@@ -92,6 +94,9 @@ func (r Rate) Limits() (limits pacer.Limits, unit pacer.Unit, err error) {
 func (r Rate) complete(limits pacer.Limits, texts []string, unit pacer.Unit) (pacer.Limits, pacer.Unit, error) {
 	if len(limits) == 0 {
 		return nil, unit, nil
+	}
+	if len(limits) > 1 && slices.ContainsFunc(limits, pacer.Limit.IsUnlimited) {
+		return nil, 0, errNotAlone
 	}
 	algorithm := pacer.Paced
 	if r.Algorithm != "" {

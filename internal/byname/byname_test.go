@@ -30,6 +30,7 @@ func TestLimits(t *testing.T) {
 		{byname.Rate{Rates: []string{"15/m"}, Algorithm: "sliding-window", Burst: 3}, "burst 3 does not go with 15/m,algorithm=sliding-window: all of a window may be granted at once, after idle time and otherwise"},
 		{byname.Rate{Rates: []string{"inf"}, Algorithm: "sliding-window", Burst: 3}, "inf"},
 		{byname.Rate{Rates: []string{"none"}}, "none"},
+		{byname.Rate{Rates: []string{"inf", "5/s"}}, "a rate of inf says that there is no limit: give it alone"},
 		{byname.Rate{Rates: []string{"1/s"}, Every: "1s"}, "rate and every both say the rate: give one of them"},
 		{byname.Rate{Rates: []string{"1/s", "1MiB/s"}}, "one rate counts bytes and another one events: all have to count the same"},
 		{byname.Rate{Rates: strings.Fields(strings.Repeat("1/s ", 9))}, "9 limits at once: there may be 8"},
