@@ -69,8 +69,8 @@ func (o *limitOptions) optional() (wanted, error) {
 // wanted is what the flags ask for.
 type wanted struct {
 	limits pacer.Limits // nil where none is given
-	open   []bool       // of each, whether neither its algorithm nor its burst is given
 	unit   pacer.Unit
+	rate   byname.Rate // what they were made of
 }
 
 // limits returns the limits that the flags ask for.
@@ -84,14 +84,9 @@ func (o *limitOptions) limits() (w wanted, err error) {
 	if err := o.checkBurst(); err != nil {
 		return w, err
 	}
-	rate := byname.Rate{Rates: o.rates, Every: o.every, Algorithm: o.algorithm, Burst: max(o.burst, 0)}
-	if w.limits, w.unit, err = rate.Limits(); err != nil {
-		return w, err
-	}
-	for i := range w.limits {
-		w.open = append(w.open, o.algorithm == "" && o.burst == noBurst && (i >= len(o.rates) || !strings.Contains(o.rates[i], ",")))
-	}
-	return w, nil
+	w.rate = o.rate()
+	w.limits, w.unit, err = w.rate.Limits()
+	return w, err
 }
 
 // splitRates returns the rates of a variable one by one: it has them with spaces between.
@@ -110,55 +105,16 @@ func (o *limitOptions) checkBurst() error {
 	return nil
 }
 
+// rate returns what the flags say of it.
+func (o *limitOptions) rate() byname.Rate {
+	return byname.Rate{Rates: o.rates, Every: o.every, Algorithm: o.algorithm, Burst: max(o.burst, 0)}
+}
+
 // isOpen reports whether something is left open.
-func (w wanted) isOpen() bool { return slices.Contains(w.open, true) }
+func (w wanted) isOpen() bool { return w.rate.IsOpen() }
 
-// as leaves what is not given as it is stored: the algorithm and the burst of the limit with the same period, or of the only one.
-func (w wanted) as(stored pacer.Limits) pacer.Limits {
-	limits := append(pacer.Limits{}, w.limits...)
-	for i, l := range limits {
-		for _, s := range stored {
-			if w.open[i] && (s.Per == l.Per || len(stored) == 1 && len(limits) == 1) && fits(l, s) {
-				s.Events, s.Per = l.Events, l.Per
-				limits[i] = s
-				break
-			}
-		}
-	}
-	return limits
-}
-
-// fits reports whether a rate may have the algorithm of a limit: windows of a calendar have lengths of their own.
-func fits(l, s pacer.Limit) bool {
-	s.Events, s.Per = l.Events, l.Per
-	return !l.IsUnlimited() && s.Validate() == nil
-}
+// as leaves what is not given as it is stored.
+func (w wanted) as(stored pacer.Limits) pacer.Limits { return w.rate.As(w.limits, stored) }
 
 // over returns limits that are stored with the algorithm and the burst that are given.
-func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) {
-	limits := slices.Clone(stored)
-	if o.algorithm != "" {
-		a, err := pacer.ParseAlgorithm(o.algorithm)
-		if err != nil {
-			return nil, err
-		}
-		for i, l := range limits { // what belongs to the old one goes with it
-			limits[i] = pacer.Limit{Events: l.Events, Per: l.Per, Algorithm: a}
-			if !a.IsWindow() && !l.Algorithm.IsWindow() {
-				limits[i].Burst = l.Burst
-			}
-		}
-	}
-	if o.burst != noBurst {
-		taken := false
-		for i, l := range limits {
-			if !l.Algorithm.IsWindow() {
-				limits[i], taken = l.WithBurst(o.burst), true
-			}
-		}
-		if !taken {
-			return nil, fmt.Errorf("burst %d does not go with %v: all of a window may be granted at once", o.burst, limits)
-		}
-	}
-	return limits, limits.Validate()
-}
+func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) { return o.rate().Over(stored) }

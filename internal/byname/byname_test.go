@@ -87,3 +87,73 @@ cost = 5
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), want)
 	}
 }
+
+// What a rate leaves open is as it is stored, where that goes with it.
+func TestAs(t *testing.T) {
+	for _, c := range []struct {
+		rate         byname.Rate
+		stored, want string
+	}{
+		{byname.Rate{Rates: []string{"5/s"}}, "10/s,algorithm=token-bucket,burst=3", "5/s,algorithm=token-bucket,burst=3"},
+		{byname.Rate{Rates: []string{"5/s"}, Burst: 2}, "10/s,algorithm=token-bucket,burst=3", "5/s,burst=2"},
+		{byname.Rate{Rates: []string{"5/s,algorithm=paced"}}, "10/s,burst=3", "5/s"},
+		{byname.Rate{Every: "1m"}, "10/s,algorithm=sliding-window", "1/m,algorithm=sliding-window"},
+		{byname.Rate{Every: "1m"}, "1000/d,algorithm=fixed-window,align=day", "1/m"}, // no window of a calendar is as long
+		{byname.Rate{Rates: []string{"5/s", "9/m"}}, "10/s,burst=3 and 100/h,burst=4", "5/s,burst=3 and 9/m"},
+		{byname.Rate{Rates: []string{"inf"}}, "10/s,burst=3", "inf"},
+		{byname.Rate{Rates: []string{"5/s"}}, "", "5/s"},
+	} {
+		limits, _, err := c.rate.Limits()
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := limits.String()
+		if got := c.rate.As(limits, parse(t, c.stored)).String(); got != c.want || limits.String() != before {
+			t.Errorf("%+v as %s is %s, want %s; it was %s and is %v", c.rate, c.stored, got, c.want, before, limits)
+		}
+	}
+	if (byname.Rate{}).IsOpen() || (byname.Rate{Rates: []string{"1/s,burst=2"}}).IsOpen() || (byname.Rate{Every: "1s", Burst: 2}).IsOpen() || !(byname.Rate{Every: "1s"}).IsOpen() {
+		t.Error("what is said is open, or the other way round")
+	}
+}
+
+// What is stored gets the algorithm and the burst that are said.
+func TestOver(t *testing.T) {
+	for _, c := range []struct {
+		rate         byname.Rate
+		stored, want string
+	}{
+		{byname.Rate{Burst: 3}, "5/s", "5/s,burst=3"},
+		{byname.Rate{Burst: 3}, "5/s and 9/m,algorithm=sliding-window", "5/s,burst=3 and 9/m,algorithm=sliding-window"},
+		{byname.Rate{Burst: 3}, "9/m,algorithm=sliding-window", "burst 3 does not go with 9/m,algorithm=sliding-window: all of a window may be granted at once, after idle time and otherwise"},
+		{byname.Rate{Algorithm: "token-bucket"}, "5/s,burst=3", "5/s,algorithm=token-bucket,burst=3"},
+		{byname.Rate{Algorithm: "paced"}, "9/d,algorithm=fixed-window,align=day", "9/d"},
+		{byname.Rate{Algorithm: "sliding-window"}, "5/s,burst=3", "5/s,algorithm=sliding-window"},
+		{byname.Rate{Algorithm: "leaky"}, "5/s", `unknown algorithm "leaky": it is one of paced, token-bucket, sliding-window, fixed-window`},
+	} {
+		limits, err := c.rate.Over(parse(t, c.stored))
+		got := limits.String()
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%+v over %s\ngot  %s\nwant %s", c.rate, c.stored, got, c.want)
+		}
+	}
+}
+
+func parse(t *testing.T, text string) pacer.Limits {
+	t.Helper()
+	if text == "" {
+		return nil
+	}
+	var limits pacer.Limits
+	for _, one := range strings.Split(text, " and ") {
+		l, _, err := pacer.ParseLimit(one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		limits = append(limits, l)
+	}
+	return limits
+}
