@@ -2,8 +2,9 @@
 // does. What is in such a file is in docs/config.md.
 //
 // It looks an account up before its limit, and that before the defaults. Of the fields it takes those that say how many: rate,
-// every, limit, algorithm, burst, cost, debt, max_queue, max_wait and key; and max_cooldown and adaptive, which are for a
-// pacer.Feedback. What is about commands, preset and attempts, is for the command line. Grants are those of this process: those of
+// every, limit, algorithm, burst, cost, debt, max_queue, max_wait and key; and max_cooldown and adaptive, which are in
+// Limit.Feedback for whoever reports that a grant was throttled. Limits that share a key share a queue, and so have to say the same of
+// debt and of max_queue. What is about commands, preset and attempts, is for the command line. Grants are those of this process: those of
 // several share a package lockfile.
 package limitfile
 
@@ -12,6 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/byname"
@@ -20,7 +23,13 @@ import (
 )
 
 // A File is what throttle.toml says. It does not change, and may be used by any number of goroutines.
-type File struct{ config *config.Config }
+type File struct {
+	config *config.Config
+	has    map[limitAccount]bool // what it has entries of; a limit is there with the account ""
+	found  sync.Map              // what was looked up: a Limit for a limitAccount. There are as many as entries, and one for each limit
+}
+
+type limitAccount struct{ name, account string }
 
 // Load reads a file. If path is "" it reads those that the command line would: ./throttle.toml, and throttle/throttle.toml in
 // $XDG_CONFIG_HOME or ~/.config; they need not be there. All that is wrong is in the error, a line for each place.
@@ -29,10 +38,16 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if problems := byname.Problems(c); len(problems) > 0 {
+	if problems := append(byname.Problems(c), byname.QueueProblems(c)...); len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	return &File{c}, nil
+	f := &File{config: c, has: make(map[limitAccount]bool)}
+	for _, name := range c.Limits() {
+		for _, account := range append([]string{""}, c.Accounts(name)...) {
+			f.has[limitAccount{name, account}] = true
+		}
+	}
+	return f, nil
 }
 
 // Names returns the names of the limits, in order.
@@ -79,13 +94,47 @@ func (unknownError) Is(target error) bool { return target == pacer.ErrUnknown }
 // Lookup returns what holds for a limit, and an account of it unless that is "". Errors are a *BlockedError, ErrNoRate, and for a
 // name that there is not a pacer.ErrUnknown, which names those there are.
 func (f *File) Lookup(name, account string) (Limit, error) {
-	if !slices.Contains(f.config.Limits(), name) {
+	l, err := f.lookup(name, account)
+	l.Limits = slices.Clone(l.Limits) // the caller may change them
+	return l, err
+}
+
+// lookup is Lookup for those who leave the Limits as they are. It reads the texts of a file once. Of the accounts that the file does not
+// have there may be any number, and they have the same but for their names.
+func (f *File) lookup(name, account string) (Limit, error) {
+	at := limitAccount{name, account}
+	switch {
+	case !f.has[limitAccount{name, ""}]:
 		_, err := f.config.Lookup(name, "", nil)
 		if name == "" || err == nil {
 			err = errors.New(`limit "" is no name`)
 		}
 		return Limit{}, unknownError{err}
+	case account != "" && !f.has[at]:
+		at.account = byname.Anybody
 	}
+	if known, ok := f.found.Load(at); ok {
+		l, _ := known.(Limit)
+		return l.of(account), nil
+	}
+	l, err := f.read(at.name, at.account)
+	if err != nil {
+		return f.read(name, account) // with its name in the error
+	}
+	f.found.Store(at, l)
+	return l.of(account), nil
+}
+
+// of returns what an account has, where l is what any has, or that of the account.
+func (l Limit) of(account string) Limit {
+	if l.Account == byname.Anybody {
+		l.Account, l.Key = account, strings.ReplaceAll(l.Key, byname.Anybody, account)
+	}
+	return l
+}
+
+// read returns what the texts of a file say.
+func (f *File) read(name, account string) (Limit, error) {
 	e, err := f.config.Lookup(name, account, nil)
 	if err != nil {
 		return Limit{}, err
