@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,6 +19,9 @@ type configOptions struct {
 	account string
 	file    string
 	loaded  *config.Config // the files, once they are read
+	store   *storeOptions  // where else there may be limits; nil for nowhere
+	table   *limitsTable   // what is known of those
+	shows   bool           // it is only to be shown: a store that is away is no error
 }
 
 func (o *configOptions) addFlags(f *pflag.FlagSet) {
@@ -87,10 +91,36 @@ func (o *configOptions) settle(flags *pflag.FlagSet) {
 // lookup returns what holds for the limit and the account, with the flags that were given.
 func (o *configOptions) lookup(flags *pflag.FlagSet, log *logger) (*config.Effective, error) {
 	c, err := o.load(log)
+	if err == nil && o.limit != "" && o.store != nil {
+		of := *o.store
+		of.url = o.storeURL(c, flags)
+		var all *config.Config
+		if all, err = o.with(context.Background(), c, of, log); err == nil {
+			c = all
+		} else if o.shows && isAway(err) {
+			log.warn(fmt.Sprintf("warning: %v; what it has of limits is left out", err))
+			err = nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	return c.Lookup(o.limit, o.account, given(flags))
+}
+
+// storeURL returns which store the call goes by, as far as the flags and the files say; "" for the usual one.
+func (o *configOptions) storeURL(c *config.Config, flags *pflag.FlagSet) string {
+	said := given(flags)
+	e, err := c.Lookup(o.limit, o.account, said)
+	if err != nil { // there may be such a limit in the store
+		e, err = c.Lookup("", "", said)
+	}
+	if err == nil {
+		if texts := e.Texts("store"); len(texts) > 0 {
+			return texts[0]
+		}
+	}
+	return ""
 }
 
 // applyLimit has the flags of a mode say what holds for the limit and the account that o names: what throttle.toml has where it goes
@@ -164,13 +194,16 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 	if err := setAll(flags, f, v.Texts); err != nil {
 		return fmt.Errorf("%s = %s (%v): %w", v.Field, strings.Join(v.Texts, " and "), v.Origin, err)
 	}
+	if v.Origin.Stored {
+		_ = flags.SetAnnotation(f.Name, fromTable, []string{v.Origin.File})
+	}
 	return flags.SetAnnotation(f.Name, fromFile, []string{v.Origin.String()})
 }
 
 // flags returns the options of a place as its flags, were it alone.
 func (k *keyed) flags(at *place) (*paceOptions, error) {
 	o := &paceOptions{}
-	o.config.loaded, o.store.opened = k.o.config.loaded, k.o.store.opened
+	o.config.loaded, o.config.table, o.store.opened = k.o.config.loaded, k.o.config.table, k.o.store.opened
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.addFlags(flags)
 	o.addCostFlags(flags, "")

@@ -15,7 +15,8 @@ const (
 	needsCommand = "needs-command" // it means nothing where lines are passed on
 	fromEnv      = "from-environment"
 	fromFile     = "from-file"
-	fromJob      = "from-job" // the key that the job goes by in which throttle runs
+	fromTable    = "from-table" // of the limits that a store has
+	fromJob      = "from-job"   // the key that the job goes by in which throttle runs
 )
 
 // synonyms are flags that say the same thing in different ways: one that is given wins over the variable of another.

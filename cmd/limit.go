@@ -22,6 +22,7 @@ type limitOptions struct {
 	algorithm string
 	burst     int64
 	here      func(flag string) bool // whether it was on the command line
+	stored    func() bool            // whether the store has it
 }
 
 func (o *limitOptions) addFlags(f *pflag.FlagSet) {
@@ -32,6 +33,9 @@ func (o *limitOptions) addFlags(f *pflag.FlagSet) {
 	f.Int64Var(&o.burst, "burst", noBurst, "grant up to `N` at once after idle time")
 	_ = f.MarkHidden("delay")
 	o.here = func(flag string) bool { return givenHere(f, flag) }
+	o.stored = func() bool {
+		return slices.ContainsFunc([]string{"rate", "every", "delay"}, func(flag string) bool { return f.Lookup(flag).Annotations[fromTable] != nil })
+	}
 }
 
 // given reports whether a rate is.
@@ -71,6 +75,7 @@ type wanted struct {
 	limits pacer.Limits // nil where none is given
 	unit   pacer.Unit
 	rate   byname.Rate // what they were made of
+	adopts bool        // they are only for a key that has none: who changes them in the store changes the key, too
 }
 
 // limits returns the limits that the flags ask for.
@@ -84,7 +89,7 @@ func (o *limitOptions) limits() (w wanted, err error) {
 	if err := o.checkBurst(); err != nil {
 		return w, err
 	}
-	w.rate = o.rate()
+	w.rate, w.adopts = o.rate(), o.stored()
 	w.limits, w.unit, err = w.rate.Limits()
 	return w, err
 }
@@ -111,10 +116,15 @@ func (o *limitOptions) rate() byname.Rate {
 }
 
 // isOpen reports whether something is left open.
-func (w wanted) isOpen() bool { return w.rate.IsOpen() }
+func (w wanted) isOpen() bool { return w.adopts || w.rate.IsOpen() }
 
 // as leaves what is not given as it is stored.
-func (w wanted) as(stored pacer.Limits) pacer.Limits { return w.rate.As(w.limits, stored) }
+func (w wanted) as(stored pacer.Limits) pacer.Limits {
+	if w.adopts && stored != nil {
+		return stored
+	}
+	return w.rate.As(w.limits, stored)
+}
 
 // over returns limits that are stored with the algorithm and the burst that are given.
 func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) { return o.rate().Over(stored) }

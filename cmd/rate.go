@@ -38,6 +38,10 @@ func (o *paceOptions) addFlags(f *pflag.FlagSet) {
 	o.limit.addFlags(f)
 	o.addKeyFlags(f)
 	o.config.addFlags(f)
+	o.config.store = &o.store
+	if o.config.table == nil {
+		o.config.table = &limitsTable{}
+	}
 }
 
 func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {

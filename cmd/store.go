@@ -56,6 +56,13 @@ func (o *storeOptions) addURLFlag(f *pflag.FlagSet) {
 	f.DurationVar(&o.timeout, "store-timeout", storeTimeout, "how long the store may be away before that is an error")
 }
 
+// addTableFlags adds those of a command that changes what a store has.
+func (o *storeOptions) addTableFlags(f *pflag.FlagSet, service *string) {
+	o.addURLFlag(f)
+	f.Lookup("store").Usage = "change what the store at `URL` has for all hosts"
+	f.Var((*name)(service), "service", "in the part of it that belongs to `NAME`")
+}
+
 // check says what is wrong with the flags.
 func (o *storeOptions) check() error {
 	switch {

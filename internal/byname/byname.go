@@ -41,6 +41,9 @@ func checkStore(text string) error {
 	return err
 }
 
+// Of reads what a store keeps.
+func Of(texts ...config.Text) (*config.Config, error) { return config.Of(texts, Checks()) }
+
 // Load reads the files: the one that is named, or the usual ones.
 func Load(name string) (*config.Config, error) {
 	return config.Load(config.Options{File: name, Getenv: os.Getenv, Checks: Checks()})

@@ -46,6 +46,7 @@ type Config struct {
 // A file is one that was read.
 type file struct {
 	name     string
+	stored   bool // it is none, but what a store keeps
 	defaults settings
 	limits   []*limit // in the order of the file
 }

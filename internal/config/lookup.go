@@ -35,6 +35,7 @@ type Origin struct {
 	Limit, Account string // for Account and Limit
 	File           string // for Account, Limit and Defaults
 	Line, Column   int    // likewise
+	Stored         bool   // whether File is the name of a Text
 	Flag           string // for Flag: --burst
 	Env            string // for Flag, if it's from there: THROTTLE_BURST
 }
@@ -124,9 +125,9 @@ func (c *Config) Lookup(name, of string, given map[string]Given) (*Effective, er
 	default:
 		if a := l.account(of); a != nil {
 			e.Known = true
-			levels = append(levels, level{Origin{Level: Account, Limit: name, Account: of, File: f.name}, a.own})
+			levels = append(levels, level{Origin{Level: Account, Limit: name, Account: of, File: f.name, Stored: f.stored}, a.own})
 		}
-		levels = append(levels, level{Origin{Level: Limit, Limit: name, File: f.name}, l.own})
+		levels = append(levels, level{Origin{Level: Limit, Limit: name, File: f.name, Stored: f.stored}, l.own})
 		e.hidden = c.hidden(name, f)
 	}
 	levels = append(levels, flags(given))
@@ -136,7 +137,7 @@ func (c *Config) Lookup(name, of string, given map[string]Given) (*Effective, er
 			own = maps.Clone(own)
 			delete(own, fieldKey)
 		}
-		levels = append(levels, level{Origin{Level: Defaults, File: f.name}, own})
+		levels = append(levels, level{Origin{Level: Defaults, File: f.name, Stored: f.stored}, own})
 	}
 	levels = append(levels, builtInFor(name, of))
 	for _, f := range fields() {

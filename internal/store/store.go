@@ -108,3 +108,27 @@ func (k key[R]) ReserveWithin(ctx context.Context, n int, d time.Duration) (Rese
 	}
 	return r, nil
 }
+
+// A Table is a Store that keeps texts, too, by names: the limits of those who use it.
+type Table interface {
+	// Texts returns all of them, in the order of their names.
+	Texts(ctx context.Context) ([]Text, error)
+	// ReplaceText replaces a text, unless it has changed meanwhile: that is ErrChanged. An old that is empty is none, and with a new one that is
+	// empty there is none any more.
+	ReplaceText(ctx context.Context, name, old, text string) error
+}
+
+// A Text is one of a Table.
+type Text struct{ Name, Text string }
+
+// ErrChanged says that a text is not the one that it was.
+var ErrChanged = errors.New("somebody else has changed it meanwhile")
+
+// TableOf returns the table of a store, if it has one.
+func TableOf(s Store) (t Table, ok bool) {
+	if f, is := s.(*Fallback); is {
+		s = f.Store
+	}
+	t, ok = s.(Table)
+	return t, ok
+}
