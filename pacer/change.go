@@ -2,7 +2,8 @@ package pacer
 
 import "time"
 
-// SetLimits changes the limits at now. It ends an adaptation: who sets a limit wants that one. A cooldown stays.
+// SetLimits changes the limits at now. It ends an adaptation: who sets a limit wants that one. A cooldown stays. Of limits that are not
+// valid there is no slot, see Err.
 //
 // What has been granted stays granted. A limit takes over what one of the same algorithm has counted, of the same period
 // rather than of another: a bucket keeps its units, up to the new burst, and a window what lies in it, so that one that is
