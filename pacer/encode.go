@@ -38,10 +38,7 @@ const (
 // AppendBinary appends the state to b: 112 bytes, and 88 for each limit, at the most. What a sliding window remembers but its newest run
 // is not part of them. The error is always nil.
 func (s *Schedule) AppendBinary(b []byte) ([]byte, error) {
-	said := [...]int64{
-		s.until, s.length, s.event, s.row, int64(s.events),
-		s.adapt.most, s.adapt.least, s.adapt.start, s.adapt.tick, s.adapt.step,
-	}
+	said := s.said()
 	flags := flagPending*boolInt(s.pending) | flagPaused*boolInt(s.paused) | flagAny*boolInt(s.any) | int64(s.count)<<countShift
 	if said != [len(said)]int64{} {
 		flags |= flagSaid
@@ -54,6 +51,14 @@ func (s *Schedule) AppendBinary(b []byte) ([]byte, error) {
 		b = s.at(i).appendBinary(b)
 	}
 	return b, nil
+}
+
+// said returns what was said.
+func (s *Schedule) said() [saidSize / 8]int64 {
+	return [...]int64{
+		s.until, s.length, s.event, s.row, int64(s.events),
+		s.adapt.most, s.adapt.least, s.adapt.start, s.adapt.tick, s.adapt.step,
+	}
 }
 
 func (m *meter) appendBinary(b []byte) []byte {
