@@ -43,7 +43,7 @@ func newJSONLimit(l pacer.Limit, bytes bool) *jsonLimit {
 	switch {
 	case l.Algorithm == pacer.TokenBucket && l.Burst == 0:
 		j.Burst = l.Events
-	case isBucket(l.Algorithm):
+	case !l.Algorithm.IsWindow():
 		j.Burst = max(l.Burst, 1)
 	}
 	if bytes {

@@ -53,7 +53,7 @@ func (o *storeOptions) addURLFlag(f *pflag.FlagSet) {
 		o.opened = &openStores{byURL: make(map[string]store.Store)}
 	}
 	f.Var((*name)(&o.url), "store", "keep it at `URL`, for many hosts: redis://HOST, dynamodb://TABLE")
-	f.DurationVar(&o.timeout, "store-timeout", storeTimeout, "how long the store may be away before that is an error")
+	f.DurationVar(&o.timeout, "store-timeout", storeTimeout, "it is an error if the store is away for longer than `DURATION`")
 }
 
 // addTableFlags adds those of a command that changes what a store has.
