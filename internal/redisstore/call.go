@@ -3,9 +3,9 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -62,9 +62,9 @@ func (s *Store) send(ctx context.Context, op string, args ...any) (*answer, erro
 		now = s.opts.now()
 	}
 	all := append([]any{op, now, s.owner, s.opts.Heartbeat.Microseconds(), int64(s.opts.Keep / time.Second)}, args...)
-	reply, err := s.script.Run(ctx, s.client, s.keys, all...).Slice()
+	reply, err := s.run(ctx, s.keys, all)
 	if err != nil {
-		return nil, s.named(err)
+		return nil, s.explain(ctx, err, s.keys, s.opts)
 	}
 	if op == "look" || op == "beat" || op == "ask" {
 		s.mu.Lock()
@@ -77,22 +77,6 @@ func (s *Store) send(ctx context.Context, op string, args ...any) (*answer, erro
 		return nil, &ServerError{s.name, ErrForeign}
 	}
 	return a, nil
-}
-
-// named returns an error of the server as a *ServerError.
-func (s *Store) named(err error) error { return s.Server.named(err, s.opts) }
-
-func (v *Server) named(err error, o Options) error {
-	var network net.Error
-	switch {
-	case err == nil:
-		return nil
-	case strings.HasPrefix(err.Error(), "WRONGTYPE"):
-		err = ErrForeign
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &network) && network.Timeout():
-		err = &awayError{errors.New("no answer within " + orElse(o.Timeout, defaultTimeout).String())}
-	}
-	return &ServerError{v.String(), err}
 }
 
 // An awayError says that the server may be back later.
@@ -111,13 +95,7 @@ func IsAway(err error) bool {
 	if errors.As(err, &away) || errors.As(err, &network) {
 		return true
 	}
-	text := server.Err.Error()
-	for _, prefix := range []string{"LOADING", "READONLY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "BUSY", "EOF", "OOM", "MISCONF", "unexpected EOF"} {
-		if strings.HasPrefix(text, prefix) {
-			return true
-		}
-	}
-	return strings.Contains(text, "EOF") || strings.Contains(text, "connection pool")
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // An answer is what the script says.

@@ -12,6 +12,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	var keys atomic.Int64
 	const heartbeat = 3 * time.Second

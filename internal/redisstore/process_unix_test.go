@@ -30,6 +30,7 @@ func TestKillStorm(t *testing.T) {
 		}
 		t.Fatal(err)
 	}
+	t.Parallel()
 	s := newServer(t)
 	read, write, err := os.Pipe()
 	if err != nil {
@@ -101,7 +102,7 @@ func TestServerStopped(t *testing.T) {
 	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	<-time.After(3 * time.Second) // longer than a heartbeat
+	<-time.After(5 * time.Second) // longer than two heartbeats
 	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}

@@ -134,8 +134,9 @@ func randomLimits(r *rand.Rand) pacer.Limits {
 // Schedules of random limits, costs, cancels, rates that change, pauses and feedback: what the server grants is what package
 // pacer grants, to the nanosecond.
 func TestScheduleIsThatOfPacer(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
-	seeds := uint64(400)
+	seeds := uint64(300)
 	if testing.Short() {
 		seeds = 40
 	}

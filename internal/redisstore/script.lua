@@ -514,6 +514,7 @@ if op == 'commit' then
   end
   local function number() return tonumber(arg()) end
   if number() ~= (exists and version or 0) then return {'V'} end
+  call('HSET', KS, 'i', '') -- a server that is out of memory refuses a script's first write only, and only if it takes memory
   if not exists then
     call('DEL', KS, KQ, KG, KH, KR)
   end

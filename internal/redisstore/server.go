@@ -17,7 +17,7 @@ import (
 type Server struct {
 	place  *place
 	client redis.UniversalClient
-	script *redis.Script
+	script string // its SHA-1
 }
 
 // Connect returns the Server of a URL. Nothing is sent before the first call: what is wrong with the server is found out then.
@@ -38,7 +38,7 @@ func Connect(address string, o Options) (*Server, error) {
 	if err != nil {
 		return nil, &URLError{err}
 	}
-	return &Server{place: p, client: client, script: redis.NewScript(source)}, nil
+	return &Server{place: p, client: client, script: redis.NewScript(source).Hash()}, nil
 }
 
 var silence sync.Once //nolint:gochecknoglobals // the logger of the client is one for the process
@@ -49,6 +49,35 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 // String returns the URL without user, password and options.
 func (v *Server) String() string { return v.place.String() }
+
+// run runs the script: in one round trip, but for the first time.
+func (v *Server) run(ctx context.Context, keys []string, args []any) ([]any, error) {
+	reply, err := v.eval(ctx, "evalsha", v.script, keys, args)
+	if redis.HasErrorPrefix(err, "NOSCRIPT") {
+		reply, err = v.eval(ctx, "eval", source, keys, args)
+	}
+	return reply, err
+}
+
+func (v *Server) eval(ctx context.Context, name, script string, keys []string, args []any) ([]any, error) {
+	all := make([]any, 0, 3+len(keys)+len(args))
+	all = append(all, name, script, len(keys))
+	for _, key := range keys {
+		all = append(all, key)
+	}
+	cmd := redis.NewCmd(ctx, append(all, args...)...)
+	_ = v.client.Process(ctx, once{cmd}) // the error is that of the Cmd
+	reply, err := cmd.Slice()
+	if cluster, ok := v.client.(*redis.ClusterClient); ok && err != nil {
+		cluster.ReloadState(ctx) // who has the key may have changed
+	}
+	return reply, err
+}
+
+// A once is not sent a second time where it is not known whether the server has heard it: that is for us to find out.
+type once struct{ *redis.Cmd }
+
+func (once) NoRetry() bool { return true }
 
 // Close ends the connections. Its Stores are of no use afterwards.
 func (v *Server) Close() error { return v.client.Close() }

@@ -3,7 +3,9 @@ package redisstore
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"testing"
@@ -22,20 +24,25 @@ type server struct {
 	done chan struct{} // closed when it has ended
 }
 
+// needServer skips a test if there is no server to be started; where THROTTLE_TEST_SERVERS is 1 it fails.
+func needServer(t testing.TB) {
+	t.Helper()
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		const how = "redis-server is not installed: apt-get install redis-server, or brew install redis"
+		if os.Getenv("THROTTLE_TEST_SERVERS") == "1" {
+			t.Fatal(how)
+		}
+		t.Skip(how)
+	}
+}
+
 // newServer starts a server that ends with the test.
 func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("redis-server is not installed: apt-get install redis-server, or brew install redis")
-	}
+	needServer(t)
 	s := &server{t: t, dir: t.TempDir(), args: args}
 	for try := range 5 { // somebody else may take the port before the server does
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.port = l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens to TCP
-		_ = l.Close()
+		s.port = freePort(t)
 		if s.start() {
 			break
 		}
@@ -45,6 +52,27 @@ func newServer(t testing.TB, args ...string) *server {
 	}
 	t.Cleanup(s.kill)
 	return s
+}
+
+// freePort returns a port that is free, as is the one that is 10,000 above it: nodes of a cluster take that, too.
+func freePort(t testing.TB) int {
+	t.Helper()
+	for range 100 {
+		port := 20_000 + rand.IntN(10_000)
+		l, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		bus, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port+10_000))
+		if err != nil {
+			continue
+		}
+		_ = bus.Close()
+		return port
+	}
+	t.Fatal("there is no free port")
+	return 0
 }
 
 // start starts it, and reports whether it answers.
@@ -92,9 +120,23 @@ func (s *server) admin() *redis.Client {
 	return c
 }
 
+func (s *server) do(t testing.TB, args ...any) any {
+	t.Helper()
+	reply, err := s.admin().Do(context.Background(), args...).Result()
+	if err != nil {
+		t.Fatalf("%v: %v", args, err)
+	}
+	return reply
+}
+
 func (s *server) open(t testing.TB, key string, o Options) *Store {
 	t.Helper()
-	st, err := Open(context.Background(), s.url(), key, o)
+	return openURL(t, s.url(), key, o)
+}
+
+func openURL(t testing.TB, address, key string, o Options) *Store {
+	t.Helper()
+	st, err := Open(context.Background(), address, key, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -366,8 +366,8 @@ const (
 	kindHard    = 9 // numbers too large for doubles: the client computes
 )
 
-// big is how large a number may be that the script computes with, so that sums of two are exact.
-const big = 1 << 52
+// exactMost is how large a number may be that the script computes with, so that sums of two are exact.
+const exactMost = 1 << 52
 
 // describe returns the limits as the script has them: doubles, each a whole number.
 func (t *tx) describe(blob []byte) []byte {
@@ -377,7 +377,7 @@ func (t *tx) describe(blob []byte) []byte {
 	if t.alg.Paused() {
 		paused = 1
 	}
-	most := int64(big)
+	most := int64(exactMost)
 	for _, p := range parts {
 		if p.Limit.Events > 0 && p.Limit.Per > 0 {
 			most = min(most, p.Units())
@@ -420,7 +420,7 @@ func describePart(b []byte, p pacer.Part) []byte {
 		kind = kindNone
 	case l.Per == 0:
 		kind = kindOpen
-	case l.Events >= big || int64(l.Per) >= big && l.Algorithm != pacer.Paced && l.Algorithm != pacer.TokenBucket:
+	case l.Events >= exactMost || int64(l.Per) >= exactMost && l.Algorithm != pacer.Paced && l.Algorithm != pacer.TokenBucket:
 		kind = kindHard
 	case p.Calendar:
 		kind = kindDated
@@ -434,7 +434,7 @@ func describePart(b []byte, p pacer.Part) []byte {
 	default:
 		q, r = int64(l.Per)/l.Events, int64(l.Per)%l.Events
 		hi, lo := bits.Mul64(uint64(burst), uint64(l.Per))
-		if hi >= uint64(l.Events) || q >= big || burst >= big {
+		if hi >= uint64(l.Events) || q >= exactMost || burst >= exactMost {
 			kind = kindHard
 			break
 		}
