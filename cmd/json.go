@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -74,5 +75,9 @@ func jsonTime(t time.Time) *string {
 
 // seconds returns a duration in seconds, exact to the nanosecond.
 func seconds(d time.Duration) json.Number {
-	return json.Number(fmt.Sprintf("%d.%09d", d/time.Second, d%time.Second))
+	sign := ""
+	if d < 0 {
+		sign, d = "-", -max(d, -math.MaxInt64)
+	}
+	return json.Number(fmt.Sprintf("%s%d.%09d", sign, d/time.Second, d%time.Second))
 }

@@ -2,10 +2,12 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/redisstore"
 	"github.com/throttle-cli/throttle/internal/store"
+	"github.com/throttle-cli/throttle/internal/storecheck"
 )
 
 // A redisServer is the store of a Redis server.
@@ -15,7 +17,7 @@ type redisServer struct {
 }
 
 // dialRedis returns the store of a Redis server. It is not asked for anything yet.
-func dialRedis(p store.Place, timeout, away time.Duration) (store.Store, error) {
+func dialRedis(p store.Place, timeout, away time.Duration) (server, error) {
 	opts := redisstore.Options{Timeout: timeout, Away: away, Heartbeat: p.Heartbeat, Keep: p.Keep}
 	s, err := redisstore.Connect(p.URL, opts)
 	if err != nil {
@@ -53,6 +55,16 @@ func (s redisServer) All(ctx context.Context) ([]store.State, error) {
 		return nil, err
 	}
 	return statesOf(ctx, s, keys)
+}
+
+// Check is that of server.
+func (s redisServer) Check(ctx context.Context) (storecheck.Report, error) {
+	return s.Server.Check(ctx, s.opts)
+}
+
+// Init is that of server.
+func (redisServer) Init(context.Context) (string, error) {
+	return "", errors.New("a Redis server needs nothing made: throttle store check says what it is like")
 }
 
 // Texts is that of store.Table.

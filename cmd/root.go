@@ -67,6 +67,7 @@ func subcommands() []subcommand {
 		{"set", newSetCommand},
 		{"reset", newResetCommand},
 		{"limits", newLimitsCommand},
+		{"store", newStoreCommand},
 		{"presets", newPresetsCommand},
 		{"completion", newCompletionCommand},
 	}

@@ -7,11 +7,21 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/redisstore"
 	"github.com/throttle-cli/throttle/internal/store"
+	"github.com/throttle-cli/throttle/internal/storecheck"
 )
+
+// A server is a store that hosts share.
+type server interface {
+	store.Store
+	// Check says how the server is, and what is wrong with it. The error is that of ctx.
+	Check(ctx context.Context) (storecheck.Report, error)
+	// Init makes what the store needs, and returns what those who use it have to be allowed.
+	Init(ctx context.Context) (policy string, err error)
+}
 
 // dial returns the store of a server. A call may take as long as timeout, and those who ask put up with a server that is away for as
 // long as that says.
-func dial(p store.Place, timeout, away time.Duration) (store.Store, error) {
+func dial(p store.Place, timeout, away time.Duration) (server, error) {
 	return dialRedis(p, timeout, away)
 }
 
