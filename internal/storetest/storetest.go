@@ -64,6 +64,8 @@ type Factory struct {
 	RealTime bool
 	// OneProcess says that the clients can't die one by one.
 	OneProcess bool
+	// Lease is the time within which the place of a dead client is given back (0: 1 s).
+	Lease time.Duration
 }
 
 // unit is the interval of most tests: long enough for a real store to keep up with.
@@ -371,7 +373,11 @@ func death(t *testing.T, f Factory) {
 	last := reserve(t, 1, b)
 	spaced(t, 200*unit, append(rs, dead[0], last[0])...)
 	a.Die()
-	pass(time.Second) // within which the place is given back
+	lease := f.Lease
+	if lease == 0 {
+		lease = time.Second
+	}
+	pass(lease)
 	spaced(t, 200*unit, append(rs, last...)...)
 }
 
