@@ -16,9 +16,9 @@ const (
 	// before it, lookMost at the most.
 	lookEvery = 500 * time.Millisecond
 	lookFirst = 8
-	lookMost  = 2 * time.Second
-	// stale is how long after its slot one who slept may find out. One who does later was stopped, or the server was, and maybe all who
-	// waited with it: that they all go at once is what a limit is there to prevent.
+	lookMost  = time.Second
+	// stale is how long after its slot, and after it meant to look, one who slept may find out. One who does later was stopped, or the
+	// server was, and maybe all who waited with it: that they all go at once is what a limit is there to prevent.
 	stale = time.Second
 )
 
@@ -280,16 +280,18 @@ func (r *Reservation) Wait(ctx context.Context) error {
 		case cancelled:
 			return ErrClosed
 		}
-		d := min(lookEvery*time.Duration(1+st.ahead/lookFirst), lookMost) - r.s.clock.now().Sub(st.as)
-		ahead := false
+		now := r.s.clock.now()
+		d := min(lookEvery*time.Duration(1+st.ahead/lookFirst), lookMost) - now.Sub(st.as)
 		if st.some {
-			left := st.due.Sub(r.s.clock.now())
-			ahead = left > 0
-			d = min(d, left)
+			d = min(d, st.due.Sub(now))
+		}
+		var meant time.Time
+		if !st.some || st.due.After(now) {
+			meant = now.Add(max(d, 0))
 		}
 		err := r.s.sleep(ctx, d)
 		if err == nil {
-			err = r.s.patiently(ctx, func() error { return r.look(ctx, ahead) })
+			err = r.s.patiently(ctx, func() error { return r.look(ctx, meant) })
 		}
 		if err != nil {
 			if !r.Cancel() && r.now().phase == granted {
@@ -314,9 +316,9 @@ func (s *Store) patiently(ctx context.Context, do func() error) error {
 	}
 }
 
-// look finds out how things stand, and whether it is a grant. One who slept, when the slot was still ahead, and overslept it has lost it
-// and asks again.
-func (r *Reservation) look(ctx context.Context, slept bool) error {
+// look finds out how things stand, and whether it is a grant. One who slept, when the slot was still ahead, and meant to look at a time, has
+// lost it if that is long ago, and asks again. A meant of zero is one who did not.
+func (r *Reservation) look(ctx context.Context, meant time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.s
@@ -334,7 +336,7 @@ func (r *Reservation) look(ctx context.Context, slept bool) error {
 		if i, found := find(t.granted, s.owner, r.number); found && !ok {
 			at, ok = t.granted[i].at, true
 		}
-		if ok && (!slept || t.now-at <= int64(stale)) {
+		if ok && (meant.IsZero() || t.now-at <= int64(stale) || t.got.Sub(meant) <= stale) {
 			s.forget(r.number)
 			s.remember(at)
 			r.standing = t.grantedAt(r.number, at)
@@ -457,7 +459,7 @@ func (r *Reservation) Slot() time.Time {
 func (r *Reservation) Since1970() time.Duration {
 	ctx, stop := context.WithTimeout(context.Background(), r.s.timeout)
 	defer stop()
-	_ = r.look(ctx, false) // what was known before is good enough
+	_ = r.look(ctx, time.Time{}) // what was known before is good enough
 	st := r.now()
 	if !st.some {
 		return 0
