@@ -86,15 +86,11 @@ func (s *state) fold(now int64, i int, n int64) (at int64, ok bool) {
 	})
 }
 
-// leave has the i-th who waits leave. If that is the head the next one comes to the front now, so that it gets no slot in the past; where
-// its slot has come meanwhile it keeps that.
+// leave has the i-th who waits leave. If that is the head the next one comes to the front now, so that it gets no slot in the past. What
+// is due has been settled.
 func (s *state) leave(now int64, i int) {
 	if i == 0 && len(s.waiting) > 1 {
-		front := now
-		if next, ok := s.alg.Bound(s.since(now), s.waiting[0].cost+s.waiting[1].cost); ok {
-			front = min(front, next)
-		}
-		s.turn = max(s.turn, front)
+		s.turn = max(s.turn, now)
 	}
 	s.waiting = slices.Delete(slices.Clone(s.waiting), i, i+1)
 }
