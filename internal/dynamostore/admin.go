@@ -120,10 +120,8 @@ func (c *conn) check(ctx context.Context, report *Report) error {
 		if trip := c.clock.now().Sub(sent); i == 0 || trip < report.RoundTrip {
 			report.RoundTrip = trip
 		}
-		select {
-		case <-time.After(checkEvery):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := sleep(ctx, checkEvery); err != nil {
+			return err
 		}
 	}
 	report.AheadLeast, report.AheadMost, _ = c.clock.skew()
@@ -201,10 +199,8 @@ func Init(ctx context.Context, address string, dial Dial) error {
 		case r.Table.Status == "ACTIVE":
 			return c.expire(ctx, r.Table)
 		}
-		select {
-		case <-time.After(activeEvery):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := sleep(ctx, activeEvery); err != nil {
+			return err
 		}
 	}
 }

@@ -96,6 +96,7 @@ func (s *Store) signOnly(ctx context.Context) error {
 		return err
 	}
 	t.settle(t.now)
+	s.saw(t)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, e := range t.granted {

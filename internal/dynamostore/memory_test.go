@@ -13,12 +13,14 @@ import (
 
 // A memory is a table that is not one: as fast as it gets, with a clock of ours.
 type memory struct {
-	mu    sync.Mutex
-	items map[string]map[string]Value
-	calls int
+	mu            sync.Mutex
+	items         map[string]map[string]Value
+	calls, writes int
 	// tells says that a condition that does not hold brings the item, as DynamoDB does.
 	tells bool
 	fault func(Request) error // after it was carried out
+	date  func() time.Time    // nil tells no time
+	takes time.Duration       // there, and back
 }
 
 func newMemory() *memory { return &memory{items: map[string]map[string]Value{}, tells: true} }
@@ -28,10 +30,18 @@ func (m *memory) dial(context.Context, Address) (Client, error) { return m, nil 
 func (*memory) Close() error { return nil }
 
 func (m *memory) Do(_ context.Context, r Request) (Response, error) {
+	pass(m.takes)
+	defer pass(m.takes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.calls++
+	if r.Op == OpUpdate {
+		m.writes++
+	}
 	response := m.do(r)
+	if m.date != nil {
+		response.Date = m.date().Truncate(time.Second)
+	}
 	if m.fault != nil {
 		if err := m.fault(r); err != nil {
 			return Response{}, err
@@ -122,3 +132,10 @@ func reserve(t testing.TB, s *Store) *Reservation {
 }
 
 func every(d time.Duration) pacer.Limits { return pacer.Limits{pacer.Every(d)} }
+
+// pass lets time pass.
+func pass(d time.Duration) {
+	if d > 0 {
+		<-time.After(d)
+	}
+}

@@ -149,7 +149,6 @@ func (s *Store) ask(ctx context.Context, n int64, within time.Duration, most int
 		return st, nil
 	case err == nil:
 		s.forget(number)
-		s.remember(st.slot)
 		return st, nil
 	case IsAway(err), ctx.Err() != nil, errors.Is(err, ErrClosed), errors.As(err, &server): // it may have been heard
 		s.giveBack(number)
@@ -205,13 +204,6 @@ func (t *tx) stands(number uint64, i int) standing {
 		st.slot, st.some, st.due = at, true, t.timeOf(at)
 	}
 	return st
-}
-
-// remember keeps in mind the last grant that we know of.
-func (s *Store) remember(slot int64) {
-	s.mu.Lock()
-	s.last = max(s.last, slot)
-	s.mu.Unlock()
 }
 
 func (s *Store) forget(number uint64) {
@@ -332,13 +324,13 @@ func (r *Reservation) look(ctx context.Context, meant time.Time) error {
 			return err
 		}
 		t.settle(t.now)
+		s.saw(t)
 		at, ok := s.keptAt(r.number)
 		if i, found := find(t.granted, s.owner, r.number); found && !ok {
 			at, ok = t.granted[i].at, true
 		}
 		if ok && (meant.IsZero() || t.now-at <= int64(stale) || t.got.Sub(meant) <= stale) {
 			s.forget(r.number)
-			s.remember(at)
 			r.standing = t.grantedAt(r.number, at)
 			return nil
 		}
@@ -407,11 +399,8 @@ func (r *Reservation) Cancel() bool {
 		return true
 	}
 	s.forget(r.number)
-	if r.standing = after; after.phase == granted {
-		s.remember(after.slot)
-		return false
-	}
-	return true
+	r.standing = after
+	return after.phase == cancelled
 }
 
 // Throttled says that the attempt which this grant was for was throttled by the remote: nobody has a grant before the
@@ -433,10 +422,7 @@ func (r *Reservation) Throttled(ctx context.Context, f pacer.Feedback) (pacer.Co
 		if at, ok := t.alg.Until(t.now); ok {
 			now.Until, now.Length = t.timeOf(at), time.Duration(at-t.now)
 		}
-		t.after = append(t.after, func() {
-			c = now
-			r.s.cooled(until)
-		})
+		t.after = append(t.after, func() { c = now })
 		return nil
 	})
 	if err != nil {

@@ -176,7 +176,7 @@ func (s *Store) Close() error {
 	var err error
 	if places {
 		ctx, stop := context.WithTimeout(context.Background(), s.timeout)
-		err = s.change(ctx, func(t *tx) error {
+		err = s.change(ctx, sleep, func(t *tx) error {
 			t.leave(func(e entry) bool { return e.owner == s.owner })
 			return nil
 		}) // else they are given back when we are not heard of any more
@@ -222,6 +222,16 @@ func (s *Store) sleep(ctx context.Context, d time.Duration) error {
 		return nil
 	case <-s.done:
 		return ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// sleep returns nil after d, or the cause of ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}

@@ -175,10 +175,11 @@ func (s *Store) update(ctx context.Context, change func(*tx) error) error {
 	if closed {
 		return ErrClosed
 	}
-	return s.change(ctx, change)
+	return s.change(ctx, s.sleep, change)
 }
 
-func (s *Store) change(ctx context.Context, change func(*tx) error) error {
+// change is update, whether or not the Store is closed.
+func (s *Store) change(ctx context.Context, sleep func(context.Context, time.Duration) error, change func(*tx) error) error {
 	if err := acquire(ctx, s.writing); err != nil {
 		return err
 	}
@@ -219,7 +220,7 @@ func (s *Store) change(ctx context.Context, change func(*tx) error) error {
 				if lost.is(it) {
 					return lost.end()
 				}
-				if err := s.sleep(ctx, s.pause(try)); err != nil {
+				if err := sleep(ctx, s.pause(try)); err != nil {
 					return err
 				}
 				fresh = it != nil
@@ -231,7 +232,7 @@ func (s *Store) change(ctx context.Context, change func(*tx) error) error {
 			return err
 		}
 		it = nil
-		if e := s.sleep(ctx, backoff(away)); e != nil {
+		if e := sleep(ctx, backoff(away)); e != nil {
 			return e
 		}
 		away++
@@ -272,13 +273,19 @@ func (t *tx) end() error {
 	for _, do := range t.after {
 		do()
 	}
-	if t.limited {
-		limits := t.alg.Limits()
-		t.s.mu.Lock()
-		t.s.limits = limits
-		t.s.mu.Unlock()
-	}
+	t.s.saw(t)
 	return nil
+}
+
+// saw keeps in mind what a state says, for when it is lost.
+func (s *Store) saw(t *tx) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.limited {
+		s.limits = t.alg.Limits()
+		s.last, _ = t.alg.Last()
+		s.until, _ = t.alg.Until(0)
+	}
 }
 
 // commit writes what has become of the state, unless somebody else has written meanwhile: then it returns the item as it is, or nil if
@@ -498,17 +505,7 @@ func (s *Store) SetPaused(ctx context.Context, paused bool) error {
 
 // SetCooldown makes the cooldown of the key end d from now, whatever it was. A d of 0 ends it.
 func (s *Store) SetCooldown(ctx context.Context, d time.Duration) error {
-	return s.alter(ctx, func(t *tx) {
-		t.alg.Cool(t.now, d)
-		until, _ := t.alg.Until(0)
-		t.after = append(t.after, func() { s.cooled(until) })
-	})
-}
-
-func (s *Store) cooled(until int64) {
-	s.mu.Lock()
-	s.until = until
-	s.mu.Unlock()
+	return s.alter(ctx, func(t *tx) { t.alg.Cool(t.now, d) })
 }
 
 func (s *Store) alter(ctx context.Context, do func(*tx)) error {
@@ -530,8 +527,8 @@ func (s *Store) Reset(ctx context.Context) error {
 		t.after = append(t.after, func() {
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if s.last, s.until = 0, 0; !limited {
-				s.limits, s.joined = s.opts.Limits, false
+			if !limited {
+				s.limits, s.joined, s.last, s.until = s.opts.Limits, false, 0, 0
 			}
 		})
 	})
