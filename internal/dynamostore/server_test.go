@@ -153,20 +153,6 @@ func open(t testing.TB, url, key string, o dynamostore.Options) *dynamostore.Sto
 	return st
 }
 
-// dial connects to the table without a Store.
-func (s *server) dial(t testing.TB) dynamostore.Client {
-	t.Helper()
-	at, err := dynamostore.ParseURL(s.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := dynamosdk.Dial(t.Context(), at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
 // A proxy passes requests on to a server, and may do something else first.
 type proxy struct {
 	*http.Server
@@ -248,4 +234,26 @@ func cut(w http.ResponseWriter) {
 			_ = c.Close()
 		}
 	}
+}
+
+// create makes a table of another kind.
+func (s *server) create(t testing.TB, table string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address(), strings.NewReader(table))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Amz-Target", "DynamoDB_20120810.CreateTable")
+	r.Header.Set("Content-Type", "application/x-amz-json-1.0")
+	r.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/eu-west-1/dynamodb/aws4_request, SignedHeaders=host, Signature=0")
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // it was read
+	if body, _ := io.ReadAll(response.Body); response.StatusCode != http.StatusOK {
+		t.Fatalf("%s", body)
+	}
+	pass(50 * time.Millisecond) // it takes a moment to be there
 }
