@@ -101,7 +101,7 @@ func (c *conn) check(ctx context.Context, report *Report) error {
 	switch {
 	case err == nil:
 		report.Region = table.Table.Region
-		if c.shape(table.Table, report) {
+		if report.shape(table.Table) {
 			return nil
 		}
 	case errors.As(err, &e) && strings.Contains(e.Code, "AccessDenied"): // it may do without
@@ -145,26 +145,26 @@ func (c *conn) check(ctx context.Context, report *Report) error {
 }
 
 // shape says what is wrong with how the table is made, and reports whether it can't be used.
-func (c *conn) shape(t TableInfo, report *Report) (useless bool) {
+func (r *Report) shape(t TableInfo) (useless bool) {
 	switch {
 	case t.Keys != attrKey+":S":
-		report.Problems = append(report.Problems, Problem{
+		r.Problems = append(r.Problems, Problem{
 			What: fmt.Sprintf("the table has the key %s: it is one for something else", t.Keys), Serious: true,
 			Do: fmt.Sprintf("use another one, with the partition key %q, a string, and no sort key: `throttle store init` makes it", attrKey),
 		})
 		return true
 	case t.Status != "ACTIVE" && t.Status != "UPDATING":
-		report.Problems = append(report.Problems, Problem{What: "the table is " + t.Status, Do: "wait", Serious: true})
+		r.Problems = append(r.Problems, Problem{What: "the table is " + t.Status, Do: "wait", Serious: true})
 		return true
 	}
 	switch t.Expires {
 	case attrExpires:
 	case "?":
-		report.Problems = append(report.Problems, Problem{
+		r.Problems = append(r.Problems, Problem{
 			What: "the server does not say whether items expire: if not, those of keys that nobody uses stay", Do: "allow dynamodb:DescribeTimeToLive",
 		})
 	default:
-		report.Problems = append(report.Problems, Problem{
+		r.Problems = append(r.Problems, Problem{
 			What: fmt.Sprintf("items do not expire by the attribute %q: those of keys that nobody uses stay", attrExpires), Do: "`throttle store init` sets it",
 		})
 	}

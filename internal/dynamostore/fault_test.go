@@ -128,11 +128,10 @@ func TestFaults(t *testing.T) {
 	var faults atomic.Int64
 	fault := func(w http.ResponseWriter, op string, pass func()) bool {
 		n := rand.IntN(12)
-		if n < 4 && (op == "GetItem" || op == "UpdateItem") {
-			faults.Add(1)
-		} else {
+		if n >= 4 || op != "GetItem" && op != "UpdateItem" {
 			return false
 		}
+		faults.Add(1)
 		switch n {
 		case 0:
 			failWith(w, http.StatusBadRequest, "ProvisionedThroughputExceededException")

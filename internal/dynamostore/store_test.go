@@ -418,7 +418,8 @@ func TestStateFromTheFuture(t *testing.T) {
 func TestStateOutlastsTheDebt(t *testing.T) {
 	for _, limit := range []pacer.Limit{
 		pacer.Per(1, 200*24*time.Hour), pacer.Per(1, 50*24*time.Hour).With(pacer.SlidingWindow), pacer.Per(1, 50*24*time.Hour).With(pacer.FixedWindow),
-		pacer.Per(5, 24*time.Hour).With(pacer.TokenBucket), pacer.Per(1, time.Hour).WithBurst(100), pacer.Per(1e15, 1e17), pacer.Unlimited(), {},
+		pacer.Per(5, 24*time.Hour).With(pacer.TokenBucket), pacer.Per(1, time.Hour).WithBurst(100), pacer.Per(1e15, 1e17), pacer.Unlimited(),
+		{},
 	} {
 		m := newMemory()
 		s := m.open(t, "k", Options{Limits: pacer.Limits{limit}, Keep: time.Hour})

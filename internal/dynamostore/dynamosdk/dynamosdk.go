@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
@@ -34,6 +35,7 @@ var _ dynamostore.Dial = Dial
 // the container, and the instance. It connects to nothing yet.
 func Dial(ctx context.Context, at dynamostore.Address) (dynamostore.Client, error) {
 	load := []func(*config.LoadOptions) error{
+		config.WithLogger(logging.Nop{}),                                   // it would write to stderr what we return as an error
 		config.WithRetryer(func() aws.Retryer { return aws.NopRetryer{} }), // the engine knows better when, and for how long
 	}
 	if at.Region != "" {
@@ -348,7 +350,7 @@ func root(err error) error {
 		if inner == nil {
 			return err
 		}
-		if _, ok := err.(interface{ Timeout() bool }); ok { //nolint:errorlint // the outermost one that is of the network
+		if _, ok := err.(interface{ Timeout() bool }); ok {
 			return err
 		}
 		err = inner
