@@ -220,10 +220,13 @@ func (s *Store) change(ctx context.Context, sleep func(context.Context, time.Dur
 				if lost.is(it) {
 					return lost.end()
 				}
-				if err := sleep(ctx, s.pause(try)); err != nil {
-					return err
+				// At first on what the server has just told; but after a pause that is old, and would fail again.
+				if fresh = it != nil; try > 0 {
+					if err := sleep(ctx, s.pause(try)); err != nil {
+						return err
+					}
+					it = nil
 				}
-				fresh = it != nil
 				continue
 			}
 			lost = t
