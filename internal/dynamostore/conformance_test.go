@@ -14,12 +14,11 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	t.Parallel()
 	s := newServer(t)
 	var keys atomic.Int64
-	const heartbeat = 1500 * time.Millisecond
+	const heartbeat = time.Second
 	storetest.Run(t, storetest.Factory{
-		RealTime: true, Lease: 2*heartbeat + 2*time.Second,
+		RealTime: true, Lease: heartbeat + 2500*time.Millisecond,
 		New: func(t *testing.T, limit pacer.Limit, debt bool) func() storetest.Client {
 			key := "conformance " + strconv.FormatInt(keys.Add(1), 10)
 			return func() storetest.Client {

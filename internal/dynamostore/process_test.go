@@ -89,14 +89,14 @@ func TestKillStorm(t *testing.T) {
 	s := newServer(t)
 	k := newTakers(t, s)
 	cmds := []*exec.Cmd{k.start(), k.start(), k.start(), k.start()}
-	for range 12 {
-		pass(rand.N(600 * time.Millisecond))
+	for range 10 {
+		pass(rand.N(500 * time.Millisecond))
 		i := rand.IntN(len(cmds))
 		_ = cmds[i].Process.Kill()
 		_ = cmds[i].Wait()
 		cmds[i] = k.start()
 	}
-	pass(3 * time.Second)
+	pass(1500 * time.Millisecond)
 	slots := k.end(cmds...)
 	t.Logf("%d grants, %d exactly %v after the one before", len(slots), apart(t, slots, takeEvery), takeEvery)
 	if len(slots) == 0 {

@@ -109,7 +109,7 @@ func (m *memory) openCable(t *testing.T, key string, o Options) (*Store, *cable)
 func TestAllAreCutOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory()
-		o := Options{Limits: every(time.Hour), Heartbeat: 10 * time.Second, Away: time.Hour}
+		o := Options{Limits: every(10 * time.Minute), Heartbeat: 10 * time.Second, Away: time.Hour}
 		var cables []*cable
 		var rs []*Reservation
 		for range 4 {
@@ -131,7 +131,7 @@ func TestAllAreCutOff(t *testing.T) {
 		}
 		pass(20 * time.Second)
 		for i, r := range rs {
-			if d := r.Since1970() - rs[0].Since1970(); d != time.Duration(i)*time.Hour {
+			if d := r.Since1970() - rs[0].Since1970(); d != time.Duration(i)*10*time.Minute {
 				t.Errorf("slot %d is %v after the first", i, d)
 			}
 		}
