@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/throttle-cli/throttle/internal/dynamostore"
 	"github.com/throttle-cli/throttle/internal/redisstore"
 	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/internal/storecheck"
@@ -22,11 +23,14 @@ type server interface {
 // dial returns the store of a server. A call may take as long as timeout, and those who ask put up with a server that is away for as
 // long as that says.
 func dial(p store.Place, timeout, away time.Duration) (server, error) {
+	if p.Scheme == "dynamodb" {
+		return dialDynamo(p, timeout, away)
+	}
 	return dialRedis(p, timeout, away)
 }
 
 // isAway reports whether an error says that a server is away, which may pass.
-func isAway(err error) bool { return redisstore.IsAway(err) }
+func isAway(err error) bool { return redisstore.IsAway(err) || dynamostore.IsAway(err) }
 
 // statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out.
 func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State, error) {
