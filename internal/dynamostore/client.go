@@ -169,15 +169,12 @@ func ParseURL(text string) (Address, error) {
 
 // String returns the URL, in which there is nothing secret.
 func (a Address) String() string {
-	q := url.Values{}
+	text, sep := "dynamodb://"+a.Table, "?"
 	for _, o := range [...]struct{ name, value string }{{"region", a.Region}, {"endpoint", a.Endpoint}, {"profile", a.Profile}} {
-		if o.value != "" {
-			q.Set(o.name, o.value)
+		if o.value != "" { // as it can be read
+			text += sep + o.name + "=" + strings.NewReplacer("%3A", ":", "%2F", "/").Replace(url.QueryEscape(o.value))
+			sep = "&"
 		}
-	}
-	text := "dynamodb://" + a.Table
-	if len(q) > 0 {
-		text += "?" + q.Encode()
 	}
 	return text
 }
