@@ -249,6 +249,9 @@ func TestInitCheckKeys(t *testing.T) {
 	if err := table.Put(t.Context(), "github", []byte("{}"), ""); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := s.open(t, "never used", dynamostore.Options{}).Status(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if keys, err := dynamostore.Keys(t.Context(), s.url(), dynamosdk.Dial); err != nil || !slices.Equal(keys, []string{"", "a", "b"}) {
 		t.Errorf("%q, %v", keys, err)
 	}
