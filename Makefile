@@ -1,6 +1,7 @@
 # The tools, and the one place that has their versions.
 GOLANGCI_LINT = v2.15.0
 GORELEASER    = v2.15.1
+DYNALITE      = 3.2.2
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS = -s -w -X main.version=$(VERSION)
@@ -8,11 +9,13 @@ TARGETS = linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 window
 # A number of inputs, not a time: the end of a time is now and then an error of the fuzzer itself ("context deadline exceeded").
 FUZZTIME ?= 50000x
 TEST_TOOLS = seq cmp od xargs
+# THROTTLE_TEST_SERVERS=1 makes it an error if a server that tests need is not there; otherwise they are skipped.
 
 golangci_lint = .tools/golangci-lint-$(GOLANGCI_LINT)
 goreleaser    = .tools/goreleaser-$(GORELEASER)
+dynalite      = node_modules/.dynalite-$(DYNALITE)
 
-.PHONY: help build test lint fmt cross bench torture fuzz docs release-check snapshot tools all
+.PHONY: help build test servers redis-server lint fmt cross bench torture fuzz docs release-check snapshot tools all
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -22,7 +25,21 @@ build: ## ./throttle
 
 test: ## every test, with the race detector; needs Go, a C compiler and the tools of any Unix
 	@for t in $$(go env CC) sh $(TEST_TOOLS); do command -v $$t >/dev/null || { echo "make test: $$t is not installed" >&2; exit 1; }; done
+	@$(MAKE) --no-print-directory --keep-going servers || test "$$THROTTLE_TEST_SERVERS" != 1
 	go test -race ./...
+
+servers: redis-server $(dynalite) ## what the tests of stores start: redis-server, and dynalite in node_modules/
+
+redis-server:
+	@command -v redis-server >/dev/null || \
+		{ echo "make: redis-server is not installed: apt-get install redis-server, or brew install redis" >&2; exit 1; }
+
+$(dynalite):
+	@command -v npm >/dev/null || { echo "make: npm is not installed, dynalite needs it: apt-get install npm, or brew install node" >&2; exit 1; }
+	@echo "installing dynalite@$(DYNALITE)"
+	@npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error dynalite@$(DYNALITE) >/dev/null || \
+		{ echo "make: cannot install dynalite@$(DYNALITE): is there a network?" >&2; exit 1; }
+	@touch '$@'
 
 lint: $(golangci_lint) ## everything that reads the code, as it is on each system; go.mod is tidy
 	go mod tidy -diff

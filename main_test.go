@@ -37,6 +37,9 @@ func serve() {
 }
 
 func TestScripts(t *testing.T) {
+	if _, err := exec.LookPath("redis-server"); err != nil && servers() {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/scripts",
 		RequireExplicitExec: true,
@@ -47,7 +50,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "jsonlines": jsonLines,
+			"exits": exits, "jsonlines": jsonLines, "redis": redis,
 		},
 	})
 }

@@ -106,6 +106,7 @@ func peers() []peer {
 		{"parallel", "apt-get install parallel, or brew install parallel"}, // sem comes with it
 		{"curl", "apt-get install curl"},
 		{"flock", "apt-get install util-linux, or brew install flock"},
+		{"redis-server", "apt-get install redis-server, or brew install redis"},
 	}
 }
 

@@ -178,7 +178,7 @@ func runBatch(ctx context.Context, by *paceOptions, o *jobOptions, in inputOf, s
 		names[i] = input.Name
 	}
 	by.lines = in.places
-	p, err := by.open(false, std)
+	p, err := by.open(ctx, false, std)
 	if err != nil {
 		return err
 	}

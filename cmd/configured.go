@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/byname"
 	"github.com/throttle-cli/throttle/internal/config"
+	"github.com/throttle-cli/throttle/internal/secret"
 )
 
 // configOptions are the flags that name a limit of throttle.toml.
@@ -17,6 +19,9 @@ type configOptions struct {
 	account string
 	file    string
 	loaded  *config.Config // the files, once they are read
+	store   *storeOptions  // where else there may be limits; nil for nowhere
+	table   *limitsTable   // what is known of those
+	shows   bool           // it is only to be shown: a store that is away is no error
 }
 
 func (o *configOptions) addFlags(f *pflag.FlagSet) {
@@ -86,10 +91,36 @@ func (o *configOptions) settle(flags *pflag.FlagSet) {
 // lookup returns what holds for the limit and the account, with the flags that were given.
 func (o *configOptions) lookup(flags *pflag.FlagSet, log *logger) (*config.Effective, error) {
 	c, err := o.load(log)
+	if err == nil && o.limit != "" && o.store != nil {
+		of := *o.store
+		of.url = o.storeURL(c, flags)
+		var all *config.Config
+		if all, err = o.with(context.Background(), c, of, log); err == nil {
+			c = all
+		} else if o.shows && isAway(err) {
+			log.warn(fmt.Sprintf("warning: %v; what it has of limits is left out", err))
+			err = nil
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	return c.Lookup(o.limit, o.account, given(flags))
+}
+
+// storeURL returns which store the call goes by, as far as the flags and the files say; "" for the usual one.
+func (o *configOptions) storeURL(c *config.Config, flags *pflag.FlagSet) string {
+	said := given(flags)
+	e, err := c.Lookup(o.limit, o.account, said)
+	if err != nil { // there may be such a limit in the store
+		e, err = c.Lookup("", "", said)
+	}
+	if err == nil {
+		if texts := e.Texts("store"); len(texts) > 0 {
+			return texts[0]
+		}
+	}
+	return ""
 }
 
 // applyLimit has the flags of a mode say what holds for the limit and the account that o names: what throttle.toml has where it goes
@@ -132,6 +163,9 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 	if v.Field == "max_wait" && changed("no-wait") {
 		return nil // who does not wait at all waits no longer than that
 	}
+	if v.Field == "store" && changed("state") {
+		return nil // a file is a store
+	}
 	for _, other := range []string{"state", "key-regexp"} {
 		if v.Field != "key" || !changed(other) {
 			continue
@@ -154,11 +188,14 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 	for _, said := range v.Overruled {
 		if said.Origin.Level == config.Flag && said.Origin.Env == "" && !slices.Equal(said.Texts, v.Texts) {
 			log.warnOnce(fmt.Sprintf("warning: %s %s does not hold: %s = %s (%v)",
-				said.Origin.Flag, strings.Join(said.Texts, " "), v.Field, strings.Join(v.Texts, " and "), v.Origin))
+				said.Origin.Flag, secret.Hide(strings.Join(said.Texts, " ")), v.Field, secret.Hide(strings.Join(v.Texts, " and ")), v.Origin))
 		}
 	}
 	if err := setAll(flags, f, v.Texts); err != nil {
 		return fmt.Errorf("%s = %s (%v): %w", v.Field, strings.Join(v.Texts, " and "), v.Origin, err)
+	}
+	if v.Origin.Stored {
+		_ = flags.SetAnnotation(f.Name, fromTable, []string{v.Origin.File})
 	}
 	return flags.SetAnnotation(f.Name, fromFile, []string{v.Origin.String()})
 }
@@ -166,7 +203,7 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 // flags returns the options of a place as its flags, were it alone.
 func (k *keyed) flags(at *place) (*paceOptions, error) {
 	o := &paceOptions{}
-	o.config.loaded = k.o.config.loaded
+	o.config.loaded, o.config.table, o.store.opened = k.o.config.loaded, k.o.config.table, k.o.store.opened
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	o.addFlags(flags)
 	o.addCostFlags(flags, "")
@@ -226,11 +263,7 @@ func forget(f *pflag.Flag) error {
 
 func blockedBy(e *config.Effective, flags *pflag.FlagSet) *blockedError {
 	v, _ := e.Value("limit")
-	what := e.String()
-	if e.Limit == "" {
-		what = "a call without --limit"
-	}
-	b := &blockedError{what: what, where: fmt.Sprintf("%s:%d: limit = 0", v.Origin.File, v.Origin.Line), code: codeNotGranted}
+	b := &blockedError{text: config.Blocked(e.Limit, e.Account, v.Origin.File, v.Origin.Line), code: codeNotGranted}
 	if f := flags.Lookup("conflict-exit-code"); f != nil {
 		if code, ok := f.Value.(*codeValue); ok {
 			b.code = int(*code)

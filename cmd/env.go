@@ -15,7 +15,8 @@ const (
 	needsCommand = "needs-command" // it means nothing where lines are passed on
 	fromEnv      = "from-environment"
 	fromFile     = "from-file"
-	fromJob      = "from-job" // the key that the job goes by in which throttle runs
+	fromTable    = "from-table" // of the limits that a store has
+	fromJob      = "from-job"   // the key that the job goes by in which throttle runs
 )
 
 // synonyms are flags that say the same thing in different ways: one that is given wins over the variable of another.
@@ -26,6 +27,7 @@ func synonyms() [][]string {
 		{"null", "delimiter"},
 		{"group", "line-buffer", "ungroup"},
 		{"key", "key-regexp", "state"},
+		{"store", "state"},
 		{"max-wait", "no-wait"},
 		{"json", "headers"},
 	}
@@ -94,8 +96,9 @@ func with(env, more []string) []string {
 	return env
 }
 
-// environ returns the environment of commands that go by a key, or by none, without what is different for each.
-func environ(key string) []string {
+// environ returns the environment of commands that go by a key, or by none, of a store, without what is different for each. A store
+// that is not the usual one is there for those who ask for grants of that key.
+func environ(key, store string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
@@ -106,6 +109,9 @@ func environ(key string) []string {
 	})
 	if key != "" {
 		env = append(env, "THROTTLE_KEY="+key)
+	}
+	if key != "" && store != "" {
+		env = with(env, []string{"THROTTLE_STORE=" + store})
 	}
 	return env
 }

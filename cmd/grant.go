@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/throttle-cli/throttle/internal/job"
-	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -42,7 +42,8 @@ func (o *grantOptions) addCodeFlag(f *pflag.FlagSet) {
 type grant struct {
 	Key     string
 	Slot    time.Time
-	OnBoot  time.Duration // the slot, on the clock that counts from the boot of the host
+	OnBoot  time.Duration // the slot, on the clock that counts from the boot of the host; 0 where that is not the one of the store
+	Since   time.Duration // the same since 1970, on the clock of a server
 	Waited  time.Duration
 	Granted bool
 	Blocked bool          // whether it is not, as throttle.toml has limit = 0
@@ -52,7 +53,7 @@ type grant struct {
 	Full    bool          // whether it is not, as so many wait as may
 	Usage   []pacer.Usage // what is left of each limit
 	Bytes   bool          // whether they count bytes
-	r       *lockfile.Reservation
+	r       store.Reservation
 }
 
 // patience returns how long a grant may take, negative for any time.
@@ -74,19 +75,19 @@ func (o *grantOptions) patience() (time.Duration, error) {
 
 // take waits for a grant.
 func (o *grantOptions) take(ctx context.Context, std streams) (grant, error) {
-	f, err := o.open(std)
+	k, err := o.open(ctx, std)
 	if err != nil {
 		return grant{}, err
 	}
-	g, err := o.ask(ctx, f)
+	g, err := o.ask(ctx, k)
 	if !g.Locked { // to close the file would need its lock
-		_ = f.Close() // a place is given back by the end of the process too
+		_ = k.Close() // a place is given back by the end of the process too
 	}
 	return g, err
 }
 
 // open opens the shared state.
-func (o *grantOptions) open(std streams) (*lockfile.File, error) {
+func (o *grantOptions) open(ctx context.Context, std streams) (store.Key, error) {
 	if _, err := o.patience(); err != nil {
 		return nil, err
 	}
@@ -100,15 +101,11 @@ func (o *grantOptions) open(std streams) (*lockfile.File, error) {
 	if _, err := o.pace.units(); err != nil {
 		return nil, err
 	}
-	var stored pacer.Limits
-	if w.limits != nil {
-		stored = o.pace.status().Limits
-	}
-	return o.pace.adopt(w, stored, o.pace.debt, std)
+	return o.pace.adopt(ctx, w, o.pace.debt, std)
 }
 
 // ask waits for a grant of the shared limit.
-func (o *grantOptions) ask(ctx context.Context, f *lockfile.File) (grant, error) {
+func (o *grantOptions) ask(ctx context.Context, k store.Key) (grant, error) {
 	patience, err := o.patience()
 	if err != nil {
 		return grant{}, err
@@ -118,10 +115,10 @@ func (o *grantOptions) ask(ctx context.Context, f *lockfile.File) (grant, error)
 		return grant{}, err
 	}
 	start := time.Now()
-	g, err := wait(ctx, f, n, patience)
+	g, err := o.wait(ctx, k, n, patience)
 	g.Key, g.Waited = o.pace.key, time.Since(start)
 	if o.usage {
-		if s, err := f.Status(); err == nil {
+		if s, err := k.Status(ctx); err == nil {
 			g.Usage, g.Bytes = s.Usage, s.Bytes
 		}
 	}
@@ -135,23 +132,26 @@ func (o *grantOptions) ask(ctx context.Context, f *lockfile.File) (grant, error)
 const lockPatience = time.Second
 
 // wait waits for a grant of n units, if that takes no longer than patience.
-func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) (grant, error) {
-	within := patience
+func (o *grantOptions) wait(ctx context.Context, k store.Key, n int, patience time.Duration) (grant, error) {
+	within, asking := patience, ctx
 	if patience < 0 {
 		within = 1<<63 - 1
 	} else { // what others do may move the slot away, or keep the lock
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, cmp.Or(patience, lockPatience), errTooLong)
 		defer stop()
+		if !o.pace.remote() { // a server that does not answer is an error, as --store-timeout has it
+			asking = ctx
+		}
 	}
-	r, err := f.ReserveWithin(ctx, n, within)
-	var late *lockfile.LateError
+	r, err := k.ReserveWithin(asking, n, within)
+	var late *pacer.LateError
 	switch {
 	case errors.As(err, &late):
 		return grant{Slot: late.Slot, Retry: late.Wait, Paused: late.Paused}, nil
 	case errors.Is(err, errTooLong):
 		return grant{Retry: -1, Locked: true}, nil
-	case errors.Is(err, lockfile.ErrFull):
+	case errors.Is(err, pacer.ErrFull):
 		return grant{Retry: -1, Full: true}, nil
 	}
 	if err != nil {
@@ -162,7 +162,14 @@ func wait(ctx context.Context, f *lockfile.File, n int, patience time.Duration) 
 	} else if err != nil {
 		return grant{}, err
 	}
-	return grant{Granted: true, Slot: r.Slot(), OnBoot: r.SinceBoot(), r: r}, nil
+	g := grant{Granted: true, Slot: r.Slot(), r: r}
+	switch clock := r.(type) { // the one on which the slot is exact
+	case interface{ SinceBoot() time.Duration }:
+		g.OnBoot = clock.SinceBoot()
+	case interface{ Since1970() time.Duration }:
+		g.Since = clock.Since1970()
+	}
+	return g, nil
 }
 
 // interrupted returns the error that a wait has ended with, as an exit code where it was a signal: that has said all.

@@ -30,6 +30,7 @@ func printGrant(g grant, std streams) error {
 		Blocked bool        `json:"blocked,omitempty"`           // by limit = 0 in throttle.toml
 		Slot    string      `json:"slot,omitempty"`              // on the wall clock
 		OnBoot  json.Number `json:"slot_since_boot_s,omitempty"` // the same in seconds since the host was booted
+		Since   json.Number `json:"slot_since_1970_s,omitempty"` // or since 1970, on the clock of a server
 		Waited  json.Number `json:"waited_s"`                    //
 		Retry   json.Number `json:"retry_after_s,omitempty"`     // where it is not granted
 		// Of the limit of which the least is left, and of all of them.
@@ -41,9 +42,12 @@ func printGrant(g grant, std streams) error {
 	if !g.Slot.IsZero() {
 		out.Slot = g.Slot.Format(timeFormat)
 	}
-	if g.Granted {
+	switch {
+	case g.Granted && g.OnBoot > 0:
 		out.OnBoot = seconds(g.OnBoot)
-	} else if g.Retry >= 0 {
+	case g.Granted && g.Since > 0:
+		out.Since = seconds(g.Since)
+	case !g.Granted && g.Retry >= 0:
 		out.Retry = seconds(g.Retry)
 	}
 	if u, ok := tightest(g.Usage); ok {
@@ -79,7 +83,7 @@ func writeHeaders(w io.Writer, g grant) error {
 // refill returns how long it takes until all of a quota that is used up is there again: the period of a window, and as long as
 // a burst takes.
 func refill(u pacer.Usage) time.Duration {
-	if !isBucket(u.Limit.Algorithm) {
+	if u.Limit.Algorithm.IsWindow() {
 		return u.Limit.Per
 	}
 	return time.Duration(float64(u.Limit.Per) / float64(max(u.Limit.Events, 1)) * float64(u.Quota))

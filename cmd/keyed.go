@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/throttle-cli/throttle/internal/batch"
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -64,13 +65,13 @@ func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 			return nil, err
 		}
 	}
-	return &pace{limiter: k, keyed: k, cost: cost, shared: true, explain: o.explain}, nil
+	return &pace{limiter: k, keyed: k, store: o.store.url, cost: cost, shared: true, explain: o.explain}, nil
 }
 
 var errBytes = errors.New("the rate is one of bytes: lines with keys are counted, such as 10/s")
 
 // use returns the pace of a place. Done has to be called.
-func (k *keyed) use(at *place) (*keyedPace, error) {
+func (k *keyed) use(ctx context.Context, at *place) (*keyedPace, error) {
 	k.mu.Lock()
 	p := k.all[at.lane]
 	if p != nil {
@@ -82,7 +83,7 @@ func (k *keyed) use(at *place) (*keyedPace, error) {
 	}
 	k.mu.Unlock()
 	if p == nil {
-		opened, err := k.open(at)
+		opened, err := k.open(ctx, at)
 		if err != nil {
 			return nil, err
 		}
@@ -119,11 +120,11 @@ func (k *keyed) done(p *keyedPace) {
 }
 
 // open opens the pace of a place.
-func (k *keyed) open(at *place) (*pace, error) {
+func (k *keyed) open(ctx context.Context, at *place) (*pace, error) {
 	o, err := k.options(at)
 	if err == nil {
 		var p *pace
-		if p, err = o.open(k.debt, k.std); err == nil && p.unit == pacer.Bytes {
+		if p, err = o.open(ctx, k.debt, k.std); err == nil && p.unit == pacer.Bytes {
 			p.close()
 			err = errBytes
 		}
@@ -154,7 +155,7 @@ func (k *keyed) options(at *place) (*paceOptions, error) {
 
 // wait waits for the grant of a place, for a batch.
 func (k *keyed) wait(ctx context.Context, at *place) (batch.Grant, error) {
-	p, err := k.use(at)
+	p, err := k.use(ctx, at)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +196,7 @@ var errKeyed = errors.New("each line has a limit of its own")
 // WaitN is that of limiter: nothing waits for all of them.
 func (*keyed) WaitN(context.Context, int) error { return errKeyed }
 
-func (*keyed) reserve(context.Context, int) (reservation, error) { return nil, errKeyed }
+func (*keyed) reserve(context.Context, int) (store.Reservation, error) { return nil, errKeyed }
 
 // limit returns no limit: that of all keys together is not known.
 func (*keyed) limit() pacer.Limit { return pacer.Unlimited() }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -13,21 +13,12 @@ type limiter interface {
 	// WaitN waits in line for a grant of n units.
 	WaitN(ctx context.Context, n int) error
 	// reserve takes a place for n units.
-	reserve(ctx context.Context, n int) (reservation, error)
+	reserve(ctx context.Context, n int) (store.Reservation, error)
 	// limit returns the limit in force, of several that with the lowest rate, as far as is known.
 	limit() pacer.Limit
 	// now returns how it stands.
 	now() limitState
 	close()
-}
-
-// A reservation is a place in the queue of a limiter.
-type reservation interface {
-	Slot() time.Time
-	Wait(ctx context.Context) error
-	Cancel() bool
-	// Throttled says that the remote has throttled the attempt that the grant was for.
-	Throttled(ctx context.Context, f pacer.Feedback) (pacer.Cooldown, error)
 }
 
 // A limitState is how a limit stands.
@@ -41,7 +32,7 @@ type limitState struct {
 // An ownLimiter is nobody else's.
 type ownLimiter struct{ *pacer.Pacer }
 
-func (l ownLimiter) reserve(_ context.Context, n int) (reservation, error) {
+func (l ownLimiter) reserve(_ context.Context, n int) (store.Reservation, error) {
 	r, err := l.ReserveN(n)
 	return ownReservation{r}, err
 }
@@ -56,19 +47,19 @@ func (ownLimiter) close() {}
 
 type ownReservation struct{ *pacer.Reservation }
 
-// Throttled is that of reservation.
+// Throttled is that of store.Reservation.
 func (r ownReservation) Throttled(_ context.Context, f pacer.Feedback) (pacer.Cooldown, error) {
 	return r.Reservation.Throttled(f), nil
 }
 
-// A sharedLimiter is one that other processes use.
+// A sharedLimiter is a key of a store.
 type sharedLimiter struct {
-	*lockfile.File
+	store.Key
 	given pacer.Limits // by the flags; nil is none
 	known pacer.Limits // what will be in force, as of when it was opened
 }
 
-func (l sharedLimiter) reserve(ctx context.Context, n int) (reservation, error) {
+func (l sharedLimiter) reserve(ctx context.Context, n int) (store.Reservation, error) {
 	return l.Reserve(ctx, n)
 }
 
@@ -79,8 +70,13 @@ func (l sharedLimiter) limit() pacer.Limit {
 	return l.known.Slowest()
 }
 
+// statusTime is how long to wait for how a limit stands, where that is only to be shown.
+const statusTime = time.Second
+
 func (l sharedLimiter) now() limitState {
-	s, err := l.Status()
+	ctx, stop := context.WithTimeout(context.Background(), statusTime)
+	defer stop()
+	s, err := l.Status(ctx)
 	if err != nil { // the next grant says so
 		return limitState{set: l.limit(), effective: l.limit()}
 	}

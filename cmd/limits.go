@@ -21,7 +21,8 @@ func newLimitsCommand(std streams) *cobra.Command {
 		Short: "Show, check and change the limits in throttle.toml",
 		Long: `Limits have names in ./throttle.toml and in throttle/throttle.toml of
 $XDG_CONFIG_HOME, else of ~/.config; the nearer file goes first. A call goes by
-one with --limit NAME, and by what an account has instead with --account NAME.`,
+one with --limit NAME, and by what an account has instead with --account NAME. A
+store may have limits for all hosts, which go before those in files.`,
 		Example: `  throttle limits list
   throttle limits show ec2 --account 1234      what holds, and which line says so
   throttle limits check                        for CI: exit code 1 if a file is wrong
@@ -38,7 +39,7 @@ one with --limit NAME, and by what an account has instead with --account NAME.`,
 		},
 		DisableFlagsInUseLine: true,
 	}
-	c.AddCommand(newLimitsListCommand(std), newLimitsShowCommand(std), newLimitsCheckCommand(std), newLimitsSetCommand(std), newLimitsUnsetCommand(std))
+	c.AddCommand(newLimitsListCommand(std), newLimitsShowCommand(std), newLimitsCheckCommand(std), newLimitsSetCommand(std), newLimitsUnsetCommand(std), newLimitsLoadCommand(std))
 	addGroups(c)
 	return c
 }
@@ -55,16 +56,21 @@ func namesOf(c *cobra.Command) []string {
 }
 
 func newLimitsListCommand(std streams) *cobra.Command {
-	o, asJSON := &configOptions{}, false
+	o, asJSON := &configOptions{store: &storeOptions{}, table: &limitsTable{}}, false
 	c := &cobra.Command{
 		Use:   "list [flags]",
 		Short: "List the limits",
-		Long:  "Lists the limits: name, rate, how many accounts have their own, and where it is.",
+		Long: `Lists the limits: name, rate, how many accounts have their own, and where it is.
+With --store those that the store has for all hosts come first.`,
 		Example: `  throttle limits list
   throttle limits list --json | jq -r '.[].name'`,
 		Args: noArguments,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := o.load(std.log)
+			if err == nil {
+				o.table.forget(o.store.url) // what holds now is asked for
+				c, err = o.with(cmd.Context(), c, *o.store, std.log)
+			}
 			switch {
 			case err != nil:
 				return err
@@ -76,7 +82,7 @@ func newLimitsListCommand(std streams) *cobra.Command {
 			return c.WriteList(std.out)
 		},
 	}
-	addGroups(c, newGroup("Flags", func(f *pflag.FlagSet) { f.BoolVar(&asJSON, "json", false, "print JSON") }, o.addFileFlag))
+	addGroups(c, newGroup("Flags", func(f *pflag.FlagSet) { f.BoolVar(&asJSON, "json", false, "print JSON") }, o.addFileFlag, o.store.addURLFlag))
 	return c
 }
 

@@ -13,11 +13,13 @@ import (
 // showOptions are those of the command that shows what holds for a limit.
 type showOptions struct {
 	config configOptions
+	store  storeOptions
 	json   bool
 }
 
 func newLimitsShowCommand(std streams) *cobra.Command {
 	o := &showOptions{}
+	o.config.store, o.config.table, o.config.shows = &o.store, &limitsTable{}, true
 	c := &cobra.Command{
 		Use:   "show [flags] [NAME]",
 		Short: "Show what holds for a limit, and who says so",
@@ -50,6 +52,7 @@ call would have may be given. Without a NAME it shows what holds without a limit
 			f.Var((*name)(&o.config.account), "account", "with what the account `NAME` has")
 		},
 			o.config.addFileFlag,
+			o.store.addURLFlag,
 			func(f *pflag.FlagSet) { f.BoolVar(&o.json, "json", false, "print JSON") }),
 		newGroup("Flags of a call", addCallFlags),
 	)

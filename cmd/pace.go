@@ -10,6 +10,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/pipe"
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/internal/tally"
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -20,6 +21,7 @@ type pace struct {
 	unit  pacer.Unit
 	ahead time.Duration // for how long grants may be asked for before their slots
 	key   string
+	store string // its URL; empty for the usual one
 	cost  int    // of each grant
 	keyed *keyed // nil unless lines have keys of their own
 	// next is the slot that is waited for, where tracks is set; zero for none.
@@ -109,7 +111,7 @@ func (p *pace) ask(ctx context.Context, n int) (pipe.Grant, error) { return p.re
 // A grantOf is a grant of a pace.
 type grantOf struct {
 	pace *pace
-	r    reservation
+	r    store.Reservation
 }
 
 // Throttled is that of batch.Grant. What the remote said is told to others also when we were interrupted.

@@ -46,7 +46,7 @@ func runPipe(ctx context.Context, o *pipeOptions, std streams) error {
 		return err
 	}
 	o.pace.lines = o.places
-	p, err := o.pace.open(o.places == nil, std)
+	p, err := o.pace.open(ctx, o.places == nil, std)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -22,6 +23,7 @@ type paceOptions struct {
 	given    *pflag.FlagSet // the flags of the mode
 	key      string
 	state    string
+	store    storeOptions
 	cost     string
 	debt     bool
 	maxQueue int
@@ -36,11 +38,16 @@ func (o *paceOptions) addFlags(f *pflag.FlagSet) {
 	o.limit.addFlags(f)
 	o.addKeyFlags(f)
 	o.config.addFlags(f)
+	o.config.store = &o.store
+	if o.config.table == nil {
+		o.config.table = &limitsTable{}
+	}
 }
 
 func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 	f.Var((*name)(&o.key), "key", "share the rate with all that use the key `NAME`")
 	f.Var((*name)(&o.state), "state", "share it by the state file `FILE`")
+	o.store.addFlags(f)
 }
 
 // apply has the flags say what throttle.toml says. It comes first.
@@ -58,7 +65,14 @@ func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
 			return o.applyJobs(flags, eachLimit, std)
 		}
 	}
-	return applyLimit(flags, &o.config, std.log)
+	if err := applyLimit(flags, &o.config, std.log); err != nil {
+		return err
+	}
+	// Who says where the rate is to be kept wants to share it.
+	if givenHere(flags, "store") && !o.shared() && o.perLine.keyRegexp == "" && flags.Lookup("key") != nil {
+		o.key = defaultKey
+	}
+	return nil
 }
 
 // lineString stands for the line, unless another string does.
@@ -145,7 +159,7 @@ func (*name) Type() string { return "string" }
 func (o *paceOptions) shared() bool { return o.key != "" || o.state != "" }
 
 // open returns the pace that the flags ask for. With debt a grant may cost more than the burst.
-func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
+func (o *paceOptions) open(ctx context.Context, debt bool, std streams) (*pace, error) {
 	if o.lines != nil && o.lines.keys {
 		return o.openKeyed(debt, std)
 	}
@@ -158,7 +172,7 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 		if err != nil {
 			return nil, err
 		}
-		return o.openShared(w, cost, debt || o.debt, std)
+		return o.openShared(ctx, w, cost, debt || o.debt, std)
 	}
 	w, err := o.limit.limits()
 	if err != nil {
@@ -179,22 +193,28 @@ func (o *paceOptions) open(debt bool, std streams) (*pace, error) {
 	return &pace{limiter: ownLimiter{pacer.NewAll(w.limits, opts...)}, unit: w.unit, ahead: ahead, cost: cost, explain: o.explain}, nil
 }
 
-func (o *paceOptions) openShared(w wanted, cost int, debt bool, std streams) (*pace, error) {
+func (o *paceOptions) openShared(ctx context.Context, w wanted, cost int, debt bool, std streams) (*pace, error) {
 	// What will be in force is known only when a grant is asked for, and how much to ask for depends on it.
-	status := o.status()
-	f, err := o.adopt(w, status.Limits, debt, std)
+	status, err := o.status(ctx, std)
+	if err != nil {
+		return nil, o.explain(err)
+	}
+	k, err := o.adopt(ctx, w, debt, std)
 	if err != nil {
 		return nil, err
 	}
-	given := f.Limits()
+	given := k.Limits()
 	known := given
+	if w.isOpen() && status.Limited {
+		known = w.as(status.Limits)
+	}
 	switch {
 	case given == nil && !status.Limited:
 		return nil, o.noLimit() // before any input is read
 	case given == nil:
 		known = status.Limits
 	case status.Limited:
-		known = status.Limits.Stricter(given)
+		known = status.Limits.Stricter(known)
 	}
 	if !debt {
 		if err := known.CheckCost(int64(cost), false); err != nil {
@@ -204,6 +224,6 @@ func (o *paceOptions) openShared(w wanted, cost int, debt bool, std streams) (*p
 	if status.Limited && status.Bytes {
 		w.unit = pacer.Bytes
 	}
-	l := sharedLimiter{File: f, given: given, known: known}
-	return &pace{limiter: l, unit: w.unit, key: o.key, cost: cost, shared: true, explain: o.explain}, nil
+	l := sharedLimiter{Key: k, given: given, known: known}
+	return &pace{limiter: l, unit: w.unit, key: o.key, store: o.store.url, cost: cost, shared: true, explain: o.explain}, nil
 }

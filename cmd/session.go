@@ -198,7 +198,7 @@ func (s *session) options(sink *output.Sink) batch.Options {
 		Next: s.next, Prompt: s.prompt, Wait: s.pace.grant, Paused: s.pauser.paused,
 		Run: job.Exec(s.term, s.sig.kill), Jobs: s.jobs, Overlap: s.pace.unlimited(), Timeout: s.o.retry.timeout,
 		Retry: s.react.Retry, Halt: s.halt, Total: s.total, Seq: s.history.last(), Observer: w,
-		Output: sink, Tagged: s.o.tag, Env: with(environ(s.pace.key), s.react.preset.Env),
+		Output: sink, Tagged: s.o.tag, Env: with(environ(s.pace.key, s.pace.store), s.react.preset.Env),
 		Ending: s.term.Total(), Kill: s.sig.kill,
 	}
 	if s.pace.keyed != nil {

@@ -5,13 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -71,25 +70,29 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 	if err != nil || cooldown < 0 {
 		return fmt.Errorf("--cooldown %q: it is a duration such as 30s or 10m, or 0 to end one", o.cooldown)
 	}
-	opts := lockfile.Options{MustExist: true}
-	var steps []func(context.Context, *lockfile.File) error
+	var opts store.Options
+	var steps []func(context.Context, store.Key) error
 	switch l := &o.pace.limit; {
 	case l.given(), l.burst == noBurst && l.algorithm == "" && !o.says():
 		w, err := l.limits()
 		if err != nil {
 			return err
 		}
-		opts = lockfile.Options{Bytes: w.unit == pacer.Bytes}
-		steps = append(steps, func(ctx context.Context, f *lockfile.File) error {
-			return f.ChangeLimits(ctx, func(stored pacer.Limits) (pacer.Limits, error) { return w.as(stored), nil })
+		opts = store.Options{Bytes: w.unit == pacer.Bytes, Create: true}
+		steps = append(steps, func(ctx context.Context, k store.Key) error {
+			return k.ChangeLimits(ctx, func(stored pacer.Limits) (pacer.Limits, error) { return w.as(stored), nil })
 		})
 	case l.burst != noBurst || l.algorithm != "":
 		if err := l.checkBurst(); err != nil {
 			return err
 		}
-		opts.Bytes = o.pace.status().Bytes // a burst counts what the limit does
-		steps = append(steps, func(ctx context.Context, f *lockfile.File) error {
-			return f.ChangeLimits(ctx, func(stored pacer.Limits) (pacer.Limits, error) {
+		status, err := o.pace.status(ctx, std)
+		if err != nil {
+			return o.pace.explain(err)
+		}
+		opts.Bytes = status.Bytes // a burst counts what the limit does
+		steps = append(steps, func(ctx context.Context, k store.Key) error {
+			return k.ChangeLimits(ctx, func(stored pacer.Limits) (pacer.Limits, error) {
 				if stored == nil {
 					return nil, o.pace.noLimit()
 				}
@@ -98,14 +101,14 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 		})
 	}
 	if o.cooldown != "" {
-		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetCooldown(ctx, cooldown) })
+		steps = append(steps, func(ctx context.Context, k store.Key) error { return k.SetCooldown(ctx, cooldown) })
 	}
 	if o.pause || o.resume {
-		steps = append(steps, func(ctx context.Context, f *lockfile.File) error { return f.SetPaused(ctx, o.pause) })
+		steps = append(steps, func(ctx context.Context, k store.Key) error { return k.SetPaused(ctx, o.pause) })
 	}
-	return o.pace.change(ctx, opts, std, func(ctx context.Context, f *lockfile.File) error {
+	return o.pace.change(ctx, opts, std, func(ctx context.Context, k store.Key) error {
 		for _, step := range steps {
-			if err := step(ctx, f); err != nil {
+			if err := step(ctx, k); err != nil {
 				return err
 			}
 		}
@@ -124,6 +127,7 @@ func newResetCommand(std streams) *cobra.Command {
 keep their places; if nobody waits, the rate is forgotten too.`,
 		Example: "  throttle reset ec2",
 		RunE: func(c *cobra.Command, keys []string) error {
+			o.given = c.Flags()
 			if len(keys) > 0 && !givenHere(c.Flags(), "key") && !givenHere(c.Flags(), "state") {
 				o.key, o.state = "", "" // the environment names one for those who name none
 			}
@@ -133,6 +137,7 @@ keep their places; if nobody waits, the rate is forgotten too.`,
 	addGroups(c, newGroup("Which", func(f *pflag.FlagSet) {
 		f.Var((*name)(&o.key), "key", "forget what the key `NAME` was granted")
 		f.Var((*name)(&o.state), "state", "forget what is in the state file `FILE`")
+		o.store.addURLFlag(f)
 	}))
 	return c
 }
@@ -140,7 +145,7 @@ keep their places; if nobody waits, the rate is forgotten too.`,
 func runReset(ctx context.Context, o *paceOptions, keys []string, std streams) error {
 	which := []*paceOptions{}
 	for _, key := range keys {
-		which = append(which, &paceOptions{key: key})
+		which = append(which, &paceOptions{key: key, store: o.store, given: o.given})
 	}
 	if o.shared() {
 		which = append(which, o)
@@ -149,9 +154,7 @@ func runReset(ctx context.Context, o *paceOptions, keys []string, std streams) e
 		return errors.New("say which: throttle reset NAME, or --state FILE")
 	}
 	for _, w := range which {
-		err := w.change(ctx, lockfile.Options{MustExist: true}, std, func(ctx context.Context, f *lockfile.File) error {
-			return f.Reset(ctx)
-		})
+		err := w.change(ctx, store.Options{}, std, func(ctx context.Context, k store.Key) error { return k.Reset(ctx) })
 		if err != nil {
 			return err
 		}
@@ -160,16 +163,24 @@ func runReset(ctx context.Context, o *paceOptions, keys []string, std streams) e
 }
 
 // change does something to the shared state.
-func (o *paceOptions) change(ctx context.Context, opts lockfile.Options, std streams, do func(context.Context, *lockfile.File) error) error {
-	f, err := o.file(opts, std)
-	if opts.MustExist && errors.Is(err, fs.ErrNotExist) {
+func (o *paceOptions) change(ctx context.Context, opts store.Options, std streams, do func(context.Context, store.Key) error) error {
+	k, err := o.openKey(ctx, opts, std)
+	if err == nil {
+		defer k.Close() //nolint:errcheck // what was to be written is
+		if !opts.Create && o.remote() {
+			_, err = k.Status(ctx)
+		}
+	}
+	if errors.Is(err, store.ErrNoState) {
 		return fmt.Errorf("%s has no state", o.name())
 	}
 	if err != nil {
-		return err
+		return o.explain(err)
 	}
-	defer f.Close() //nolint:errcheck // what was to be written is
-	ctx, stop := context.WithTimeoutCause(ctx, lockTime, fmt.Errorf("%s: its lock was not free for %v: is a process stopped that holds it?", o.name(), lockTime))
-	defer stop()
-	return o.explain(do(ctx, f))
+	if !o.remote() { // a server has its own time
+		var stop context.CancelFunc
+		ctx, stop = context.WithTimeoutCause(ctx, lockTime, fmt.Errorf("%s: its lock was not free for %v: is a process stopped that holds it?", o.name(), lockTime))
+		defer stop()
+	}
+	return o.explain(do(ctx, k))
 }

@@ -1,12 +1,11 @@
 package cmd
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/lockfile"
 	"github.com/throttle-cli/throttle/pacer"
 )
@@ -35,88 +34,96 @@ func (o *paceOptions) flags() string {
 	return "--key " + o.key
 }
 
-// path returns where the shared state is.
-func (o *paceOptions) path() (string, error) {
+// at returns the store, and the name that the key has there.
+func (o *paceOptions) at(std streams) (store.Store, string, error) {
+	if o.state == "" {
+		s, err := o.store.open(std.log)
+		return s, o.key, err
+	}
 	switch {
-	case o.state != "" && o.key != "":
-		return "", errConflict("--key", "--state")
-	case o.state != "":
-		return o.state, nil
+	case o.key != "":
+		return nil, "", errConflict("--key", "--state")
+	case givenHere(o.given, "store"):
+		return nil, "", errConflict("--store", "--state")
 	}
-	dir, err := lockfile.DefaultDir(os.Getenv)
-	if err != nil {
-		return "", err
-	}
-	return lockfile.PathOf(dir, o.key), nil
+	return stateFile(o.state), "", nil
 }
 
-// adopt opens the shared state for one who takes the limits that are stored where none are given. What isn't said is as it is.
-func (o *paceOptions) adopt(w wanted, stored pacer.Limits, debt bool, std streams) (*lockfile.File, error) {
+// remote reports whether other hosts may use the store.
+func (o *paceOptions) remote() bool {
+	p, err := o.store.place()
+	return o.state == "" && err == nil && p.Remote()
+}
+
+// adopt opens the key for one who takes the limits that are stored where none are given. What isn't said is as it is.
+func (o *paceOptions) adopt(ctx context.Context, w wanted, debt bool, std streams) (store.Key, error) {
 	queue, err := o.queue()
 	if err != nil {
 		return nil, err
 	}
-	opts := lockfile.Options{Limits: w.limits, Bytes: w.unit == pacer.Bytes, Debt: debt, Queue: queue, MustExist: w.limits == nil}
-	if w.limits != nil {
-		opts.Limits = w.as(stored)
+	opts := store.Options{Limits: w.limits, Bytes: w.unit == pacer.Bytes, Debt: debt, Queue: queue, Adopt: w.adopts}
+	if w.isOpen() {
+		opts.As = w.as
 	}
-	f, err := o.file(opts, std)
-	if opts.MustExist && errors.Is(err, fs.ErrNotExist) {
+	k, err := o.openKey(ctx, opts, std)
+	if errors.Is(err, store.ErrNoState) {
 		return nil, o.noLimit()
 	}
-	return f, err
+	return k, err
 }
 
-// status returns how the shared state stands; the zero one where there is none, or it can't be read: opening it will say so.
-func (o *paceOptions) status() lockfile.Status {
-	path, err := o.path()
+// status returns how the key stands; the zero one where there is none. That a file can't be read, opening it will say.
+func (o *paceOptions) status(ctx context.Context, std streams) (pacer.Status, error) {
+	s, key, err := o.at(std)
 	if err != nil {
-		return lockfile.Status{}
+		return pacer.Status{}, err
 	}
-	s, _ := lockfile.Read(path)
-	return s
+	state, err := s.Status(ctx, key)
+	switch {
+	case err == nil:
+		return state.Status, nil
+	case errors.Is(err, store.ErrNoState) || !o.remote():
+		return pacer.Status{}, nil
+	case isAway(err) && o.store.onError == localOnError:
+		return pacer.Status{}, nil
+	}
+	return pacer.Status{}, err
 }
 
-// file opens the shared state. What there is to warn of goes to stderr.
-func (o *paceOptions) file(opts lockfile.Options, std streams) (*lockfile.File, error) {
-	path, err := o.path()
+// openKey opens the key. What there is to warn of goes to stderr.
+func (o *paceOptions) openKey(ctx context.Context, opts store.Options, std streams) (store.Key, error) {
+	s, key, err := o.at(std)
 	if err != nil {
 		return nil, err
 	}
-	if o.state != "" {
-		opts.Shared = true
-		if path, err = filepath.Abs(path); err != nil {
-			return nil, err
-		}
-	}
 	opts.Warn = func(err error) {
-		var conflict *lockfile.ConflictError
+		var conflict *pacer.ConflictError
 		if errors.As(err, &conflict) {
 			err = fmt.Errorf("%s has the limit %v, and %v is given: the stricter holds, %v (throttle set %s --rate ... changes it, where no other rate is given)",
 				o.name(), conflict.Stored, conflict.Given, conflict.Holds, o.flags())
 		}
 		std.log.warnOnce(fmt.Sprintf("warning: %v", err))
 	}
-	f, err := lockfile.Open(path, o.key, opts)
-	if err != nil {
+	k, err := s.Open(ctx, key, opts)
+	if err != nil && !errors.Is(err, store.ErrNoState) {
 		return nil, o.explain(err)
 	}
-	return f, nil
+	return k, err
 }
 
-// explain says what to do about an error of the state file.
+// explain says what to do about an error of a store.
 func (o *paceOptions) explain(err error) error {
 	switch {
 	case errors.Is(err, lockfile.ErrForeign):
 		return fmt.Errorf("%w\nit is left alone: name another file, or remove it", err)
 	case errors.Is(err, lockfile.ErrVersion):
 		return fmt.Errorf("%w\nuse that version, or remove the file", err)
-	case errors.Is(err, lockfile.ErrUnit):
+	case errors.Is(err, pacer.ErrUnit):
 		return fmt.Errorf("%s: %w: name a rate of the same kind, or another key", o.name(), err)
-	case errors.Is(err, lockfile.ErrNoLimit):
+	case errors.Is(err, pacer.ErrNoLimit):
 		return o.noLimit()
 	}
-	if errors.Is(err, lockfile.ErrFull) {
+	if errors.Is(err, pacer.ErrFull) {
 		return &refusedError{fmt.Sprintf("%s: not granted: %s", o.name(), full(o.maxQueue))}
 	}
 	if cost := (*pacer.CostError)(nil); errors.As(err, &cost) && cost.Cost > cost.Burst {

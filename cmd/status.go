@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -14,11 +13,13 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/lockfile"
 )
 
 // statusOptions are those of the command that shows how keys stand.
 type statusOptions struct {
+	store storeOptions
 	state string
 	json  bool
 	watch bool
@@ -48,6 +49,7 @@ waits for how long. It takes no lock and waits for nobody.`,
 		f.BoolVarP(&o.watch, "watch", "w", false, "show it again each second, until interrupted")
 		f.BoolVar(&o.prune, "prune", false, "remove the state of keys not used for a day")
 		f.StringVar(&o.state, "state", "", "show the state file `FILE`")
+		o.store.addURLFlag(f)
 	}))
 	return c
 }
@@ -64,19 +66,23 @@ func runStatus(ctx context.Context, o *statusOptions, keys []string, std streams
 		if len(keys) > 0 || o.state != "" || o.watch || o.json {
 			return errors.New("--prune goes alone")
 		}
-		return runPrune(std)
+		return runPrune(o, std)
 	}
 	if o.state != "" && len(keys) > 0 {
 		return errors.New("--state and the name of a key do not go together")
+	}
+	from, err := o.from(std)
+	if err != nil {
+		return err
 	}
 	sig := catch(ctx)
 	defer sig.stop()
 	out, isFile := std.out.(*os.File)
 	terminal := isFile && isTerminal(out)
 	for {
-		all, err := o.read(keys)
+		all, err := read(sig.ctx, from, keys)
 		if err != nil {
-			return err
+			return interrupted(err)
 		}
 		var b strings.Builder
 		switch {
@@ -95,7 +101,7 @@ func runStatus(ctx context.Context, o *statusOptions, keys []string, std streams
 			return err
 		}
 		if !o.watch {
-			if slices.ContainsFunc(all, func(s keyStatus) bool { return s.err != nil }) {
+			if slices.ContainsFunc(all, func(s store.State) bool { return s.Err != nil }) {
 				return exitCode(codeFailed) // the table says why
 			}
 			return nil
@@ -108,58 +114,46 @@ func runStatus(ctx context.Context, o *statusOptions, keys []string, std streams
 	}
 }
 
-func runPrune(std streams) error {
-	dir, err := lockfile.DefaultDir(os.Getenv)
+// from returns the store to look at.
+func (o *statusOptions) from(std streams) (store.Store, error) {
+	if o.state != "" {
+		return stateFile(o.state), nil
+	}
+	return o.store.open(std.log)
+}
+
+func runPrune(o *statusOptions, std streams) error {
+	s, err := o.from(std)
 	if err != nil {
 		return err
 	}
-	keys, err := lockfile.Prune(dir, unusedFor)
+	dir, ok := s.(folder)
+	if !ok {
+		return errors.New("--prune is for state files: what a server keeps ends by itself")
+	}
+	keys, err := lockfile.Prune(string(dir), unusedFor)
 	for _, key := range keys {
 		fmt.Fprintf(std.err, "throttle: removed the state of key %q\n", key)
 	}
 	return err
 }
 
-// A keyStatus is how a key stands, or why that is not known.
-type keyStatus struct {
-	lockfile.Status
-	err error
-}
-
 // read reads the state of the keys that are named, or of all.
-func (o *statusOptions) read(keys []string) ([]keyStatus, error) {
-	if o.state != "" {
-		s, err := lockfile.Read(o.state)
-		return []keyStatus{{Status: s}}, err
+func read(ctx context.Context, s store.Store, keys []string) ([]store.State, error) {
+	if len(keys) == 0 {
+		return s.All(ctx)
 	}
-	dir, err := lockfile.DefaultDir(os.Getenv)
-	if err != nil {
-		return nil, err
-	}
-	var all []keyStatus
+	var all []store.State
 	for _, key := range keys {
-		s, err := lockfile.Read(lockfile.PathOf(dir, key))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("no state of key %q in %s", key, dir)
+		state, err := s.Status(ctx, key)
+		if errors.Is(err, store.ErrNoState) {
+			return nil, fmt.Errorf("no state of key %q in %v", key, s)
 		}
-		s.Key, s.Path = key, lockfile.PathOf(dir, key)
-		all = append(all, keyStatus{s, err})
-	}
-	if len(keys) > 0 {
-		return all, nil
-	}
-	paths, err := lockfile.List(dir)
-	if err != nil {
-		return nil, err
-	}
-	for _, path := range paths {
-		s, err := lockfile.Read(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it was removed meanwhile
+		if err != nil && state.Path == "" { // it is not about this key
+			return nil, err
 		}
-		s.Path = path
-		all = append(all, keyStatus{s, err})
+		state.Err = err
+		all = append(all, state)
 	}
-	slices.SortStableFunc(all, func(a, b keyStatus) int { return strings.Compare(a.Key, b.Key) })
 	return all, nil
 }

@@ -7,11 +7,12 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
 // writeStatus writes a table: a line for each key, and under it those who wait.
-func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
+func writeStatus(b *strings.Builder, all []store.State, now time.Time) {
 	if len(all) == 0 {
 		b.WriteString("no key has been used here\n")
 		return
@@ -20,8 +21,8 @@ func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
 	w := tabwriter.NewWriter(b, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, "KEY\tLIMIT\tGRANTS\tWAITING\tNEXT SLOT\tLAST GRANT") //nolint:errcheck // a Builder does not fail
 	for _, s := range all {
-		if s.err != nil {
-			fmt.Fprintf(w, "%s\t%v\n", printable(s.Key, s.Path), s.err) //nolint:errcheck // likewise
+		if s.Err != nil {
+			fmt.Fprintf(w, "%s\t%v\n", printable(s.Key, s.Path), s.Err) //nolint:errcheck // likewise
 			continue
 		}
 		slot := func(t time.Time) string {
@@ -32,7 +33,7 @@ func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(s.Key, s.Path), limitOf(s), s.Grants, len(s.Waiting), slot(s.Next), ago(s.Last, now)) //nolint:errcheck // likewise
 		for _, u := range s.Usage {
-			if len(s.Usage) > 1 || !isBucket(u.Limit.Algorithm) {
+			if len(s.Usage) > 1 || u.Limit.Algorithm.IsWindow() {
 				fmt.Fprintf(w, "  %s\t%s\t\t\t\t\n", u.Limit, left(u)) //nolint:errcheck // likewise
 			}
 		}
@@ -61,7 +62,7 @@ func writeStatus(b *strings.Builder, all []keyStatus, now time.Time) {
 }
 
 // limitOf returns a limit as it may be shown, with what is in force of it where that is less.
-func limitOf(s keyStatus) string {
+func limitOf(s store.State) string {
 	if !s.Limited {
 		return "none"
 	}

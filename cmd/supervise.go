@@ -14,7 +14,7 @@ import (
 	"github.com/throttle-cli/throttle/internal/batch"
 	"github.com/throttle-cli/throttle/internal/feedback"
 	"github.com/throttle-cli/throttle/internal/job"
-	"github.com/throttle-cli/throttle/lockfile"
+	"github.com/throttle-cli/throttle/internal/store"
 )
 
 // A supervisor runs the command of exec, and stays to see how it ends.
@@ -34,22 +34,22 @@ func (o *execOptions) supervise(ctx context.Context, path string, command []stri
 	if err != nil {
 		return fmt.Errorf("--term-seq: %w", err)
 	}
-	f, err := o.open(std)
+	k, err := o.open(ctx, std)
 	if err != nil {
 		return err
 	}
 	s := &supervisor{execOptions: o, react: react, path: path, command: react.command(command), run: job.Exec(term, nil), signals: newRelay(), std: std}
 	defer s.signals.stop()
-	err = s.attempts(ctx, f)
-	_ = f.Close() // what it holds is given back by our end too
+	err = s.attempts(ctx, k)
+	_ = k.Close() // what it holds is given back by our end too
 	return err
 }
 
 // attempts runs the command until it is not to be run again, and returns its exit code.
-func (s *supervisor) attempts(ctx context.Context, f *lockfile.File) error {
+func (s *supervisor) attempts(ctx context.Context, k store.Key) error {
 	for attempts, throttled := 0, 0; ; {
 		waiting, stop := s.signals.waiting(ctx)
-		g, err := s.ask(waiting, f)
+		g, err := s.ask(waiting, k)
 		stop()
 		switch {
 		case err != nil:
@@ -98,7 +98,7 @@ func (s *supervisor) outcome(a *batch.Attempt) error {
 func (s *supervisor) attempt(g grant, n int) (*batch.Attempt, error) {
 	c := job.Command{
 		Path: s.path, Argv: s.command, Stdout: s.std.out, Stderr: s.std.err, Timeout: s.retry.timeout,
-		Env:        append(with(environ(g.Key), s.react.preset.Env), "THROTTLE_SEQ=1", "THROTTLE_SLOT=1", "THROTTLE_ATTEMPT="+strconv.Itoa(n)),
+		Env:        append(with(environ(g.Key, s.pace.store.url), s.react.preset.Env), "THROTTLE_SEQ=1", "THROTTLE_SLOT=1", "THROTTLE_ATTEMPT="+strconv.Itoa(n)),
 		Foreground: onTerminal(),
 	}
 	if stdin, ok := s.std.in.(*os.File); ok {

@@ -12,6 +12,8 @@ import (
 var (
 	// ErrNoLimit says that no limit was given and the key has none.
 	ErrNoLimit = errors.New("no limit is stored, and none was given")
+	// ErrNoState says that a key has no state: nobody has used it, or it was forgotten.
+	ErrNoState = errors.New("the key has no state")
 	// ErrUnit says that the limit given counts bytes and the one stored something else, or the other way round.
 	ErrUnit = errors.New("one counts bytes, and the other does not")
 )

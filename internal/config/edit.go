@@ -39,17 +39,9 @@ func (e Entry) String() string {
 // Set gives a field of a file a value: texts, as the flag takes them, several for rate only. Everything else in the file stays as
 // it is, comments included. A file that is not there is created. It is replaced in one step, and only by one without errors.
 func Set(ctx context.Context, path string, e Entry, texts []string, checks Checks) error {
-	f, err := e.check()
+	f, err := e.checkSet(texts, checks)
 	if err != nil {
 		return err
-	}
-	if err := f.checkGiven(texts, checks); err != nil {
-		return err
-	}
-	for _, text := range append(slices.Clone(texts), e.Limit, e.Account) {
-		if !utf8.ValidString(text) {
-			return fmt.Errorf("%q is not UTF-8: a file can't have it", text)
-		}
 	}
 	return rewrite(ctx, path, true, func(data []byte) ([]byte, error) {
 		return edit(path, data, e, checks, func(d *document) ([]byte, error) { return d.set(e, f.write(texts)) })
@@ -67,6 +59,23 @@ func Unset(ctx context.Context, path string, e Entry, checks Checks) error {
 	return rewrite(ctx, path, false, func(data []byte) ([]byte, error) {
 		return edit(path, data, e, checks, func(d *document) ([]byte, error) { return d.unset(path, e) })
 	})
+}
+
+// checkSet returns the field if it may have the value.
+func (e Entry) checkSet(texts []string, checks Checks) (field, error) {
+	f, err := e.check()
+	if err != nil {
+		return f, err
+	}
+	if err := f.checkGiven(texts, checks); err != nil {
+		return f, err
+	}
+	for _, text := range append(slices.Clone(texts), e.Limit, e.Account) {
+		if !utf8.ValidString(text) {
+			return f, fmt.Errorf("%q is not UTF-8: a file can't have it", text)
+		}
+	}
+	return f, nil
 }
 
 func (e Entry) check() (field, error) {

@@ -17,6 +17,7 @@ const (
 	fieldRate  = "rate"
 	fieldEvery = "every"
 	fieldKey   = "key"
+	fieldStore = "store"
 )
 
 // A field is what a limit, an account or the defaults may have.
@@ -52,7 +53,7 @@ func fields() []field {
 		{name: "max_queue", kind: ofCount, example: `max_queue = 100`},
 		{name: "max_wait", kind: ofDuration, example: `max_wait = "30s"`},
 		{name: fieldKey, example: `key = "ec2:{account}"`},
-		{name: "store", example: `store = "file"`, check: func(c Checks) func(string) error { return c.Store }},
+		{name: fieldStore, example: `store = "file"`, check: func(c Checks) func(string) error { return c.Store }},
 		{name: "preset", example: `preset = "aws"`, check: func(c Checks) func(string) error { return c.Preset }},
 		{name: "adaptive", kind: ofBoolean, example: `adaptive = true`},
 		{name: "attempts", kind: ofCount, least: 1, example: `attempts = 5`},

@@ -8,18 +8,12 @@ import (
 	"strings"
 	"text/tabwriter"
 	"unicode"
+
+	"github.com/throttle-cli/throttle/internal/secret"
 )
 
 // String says which it is: limit ec2, account 1234.
-func (e *Effective) String() string {
-	switch {
-	case e.Limit == "":
-		return "no limit"
-	case e.Account == "":
-		return "limit " + quoteKey(e.Limit)
-	}
-	return fmt.Sprintf("limit %s, account %s", quoteKey(e.Limit), quoteKey(e.Account))
-}
+func (e *Effective) String() string { return nameOf(e.Limit, e.Account) }
 
 // Write writes what holds, a line for each field with its value and where that is from, for people.
 func (e *Effective) Write(w io.Writer) error {
@@ -50,7 +44,7 @@ func (e *Effective) Write(w io.Writer) error {
 
 // show returns the value in one line.
 func (s Said) show() string {
-	text := strings.Join(s.Texts, " and ")
+	text := secret.Hide(strings.Join(s.Texts, " and "))
 	if strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return quoteText(text)
 	}
@@ -146,7 +140,7 @@ func (s Said) value() any {
 			return b
 		}
 	}
-	return s.Texts[0]
+	return secret.Hide(s.Texts[0])
 }
 
 func encode(w io.Writer, v any) error {

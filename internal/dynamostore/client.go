@@ -96,8 +96,8 @@ func (e *RequestError) Error() string {
 	return e.Code + ": " + e.Message
 }
 
-// Text returns a Value that is a text.
-func Text(s string) Value { return Value{S: &s} }
+// Chars returns a Value that is a text.
+func Chars(s string) Value { return Value{S: &s} }
 
 // Number returns a Value that is a number.
 func Number(n int64) Value { return Value{N: &n} }

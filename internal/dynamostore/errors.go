@@ -20,8 +20,8 @@ var (
 	ErrFull = pacer.ErrFull
 	// ErrClosed says that the Store was closed, or the reservation cancelled.
 	ErrClosed = errors.New("store is closed")
-	// ErrNoState says that the key has no state, and Options.MustExist is set.
-	ErrNoState = errors.New("no state")
+	// ErrNoState is pacer.ErrNoState: the key has no state.
+	ErrNoState = pacer.ErrNoState
 	// ErrForeign says that the item of the key is none of ours, or that of a newer version. It is left alone.
 	ErrForeign = errors.New("what is stored is not the state of a key, or that of a newer version")
 	// ErrChanged says that a document is another one than was thought.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/throttle-cli/throttle/internal/dynamostore"
 	"github.com/throttle-cli/throttle/internal/dynamostore/dynamosdk"
+	"github.com/throttle-cli/throttle/internal/storecheck"
 	"github.com/throttle-cli/throttle/pacer"
 )
 
@@ -221,17 +222,17 @@ func pass(d time.Duration) { <-time.After(d) }
 func TestInitCheckKeys(t *testing.T) {
 	t.Parallel()
 	s := emptyServer(t)
-	report, err := dynamostore.Check(t.Context(), s.url(), dynamosdk.Dial)
+	report, err := connect(t, s.url()).Check(t.Context())
 	if err != nil || len(report.Problems) != 1 || !report.Problems[0].Serious || !strings.Contains(report.Problems[0].Do, "throttle store init") {
 		t.Errorf("no table: %+v, %v", report, err)
 	}
 	for range 2 {
-		if err := dynamostore.Init(t.Context(), s.url(), dynamosdk.Dial); err != nil {
+		if err := connect(t, s.url()).Init(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	report, err = dynamostore.Check(t.Context(), s.url(), dynamosdk.Dial)
-	if err != nil || report.RoundTrip <= 0 || report.Region != "eu-west-1" || report.AheadLeast > 0 || report.AheadMost < 0 || report.AheadMost == 0 {
+	report, err = connect(t, s.url()).Check(t.Context())
+	if err != nil || report.RoundTrip <= 0 || report.Server != "DynamoDB in eu-west-1" || report.AheadLeast > 0 || report.AheadMost < 0 || report.AheadMost == 0 {
 		t.Errorf("%+v, %v", report, err)
 	}
 	for _, p := range report.Problems { // dynalite has no expiry
@@ -242,32 +243,28 @@ func TestInitCheckKeys(t *testing.T) {
 	for _, key := range []string{"b", "a", ""} {
 		reserve(t, s.open(t, key, dynamostore.Options{Limits: every(time.Hour)}))
 	}
-	table, err := dynamostore.OpenTable(t.Context(), s.url(), dynamosdk.Dial, 0)
-	if err != nil {
+	if ok, err := connect(t, s.url()).ReplaceText(t.Context(), "github", "", "{}"); err != nil || !ok {
 		t.Fatal(err)
 	}
-	if err := table.Put(t.Context(), "github", []byte("{}"), ""); err != nil {
-		t.Fatal(err)
+	if _, err := s.open(t, "never used", dynamostore.Options{}).Status(t.Context()); !errors.Is(err, dynamostore.ErrNoState) {
+		t.Errorf("one that has no state: %v", err)
 	}
-	if _, err := s.open(t, "never used", dynamostore.Options{}).Status(t.Context()); err != nil {
-		t.Error(err)
-	}
-	if keys, err := dynamostore.Keys(t.Context(), s.url(), dynamosdk.Dial); err != nil || !slices.Equal(keys, []string{"", "a", "b"}) {
+	if keys, err := connect(t, s.url()).Keys(t.Context()); err != nil || !slices.Equal(keys, []string{"", "a", "b"}) {
 		t.Errorf("%q, %v", keys, err)
 	}
 
 	proxy := s.proxy(t) // a server whose clock is another one
 	proxy.date.Store(int64(-time.Minute))
-	report, err = dynamostore.Check(t.Context(), proxy.url(), dynamosdk.Dial)
+	report, err = connect(t, proxy.url()).Check(t.Context())
 	if err != nil || report.AheadLeast < 58*time.Second || report.AheadMost > 62*time.Second ||
-		!slices.ContainsFunc(report.Problems, func(p dynamostore.Problem) bool {
+		!slices.ContainsFunc(report.Problems, func(p storecheck.Problem) bool {
 			return strings.Contains(p.What, "the clock of this host is wrong by")
 		}) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	denied := failing(400, "AccessDeniedException")
 	proxy.fault.Store(&denied)
-	report, err = dynamostore.Check(t.Context(), proxy.url(), dynamosdk.Dial)
+	report, err = connect(t, proxy.url()).Check(t.Context())
 	if err != nil || len(report.Problems) != 2 || !report.Problems[1].Serious {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -278,10 +275,10 @@ func TestTableForSomethingElse(t *testing.T) {
 	s := emptyServer(t)
 	s.create(t, `{"TableName": "throttle", "BillingMode": "PAY_PER_REQUEST", "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
 		"KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}]}`)
-	if err := dynamostore.Init(t.Context(), s.url(), dynamosdk.Dial); err == nil || !strings.Contains(err.Error(), "id:S") {
+	if err := connect(t, s.url()).Init(t.Context()); err == nil || !strings.Contains(err.Error(), "id:S") {
 		t.Errorf("%v", err)
 	}
-	report, err := dynamostore.Check(t.Context(), s.url(), dynamosdk.Dial)
+	report, err := connect(t, s.url()).Check(t.Context())
 	if err != nil || len(report.Problems) != 1 || !report.Problems[0].Serious || !strings.Contains(report.Problems[0].What, "id:S") {
 		t.Errorf("%+v, %v", report, err)
 	}
@@ -292,81 +289,63 @@ func TestTableForSomethingElse(t *testing.T) {
 }
 
 func TestPolicy(t *testing.T) {
-	text, err := dynamostore.Policy("dynamodb://throttle?region=eu-west-1")
+	text, err := connect(t, "dynamodb://throttle?region=eu-west-1").Policy()
 	var policy struct{ Statement []struct{ Action []string } }
 	if err != nil || json.Unmarshal([]byte(text), &policy) != nil || len(policy.Statement) != 3 || !strings.Contains(text, "dynamodb:eu-west-1:*:table/throttle\"") {
 		t.Errorf("%s, %v", text, err)
 	}
-	if _, err := dynamostore.Policy("redis://h"); err == nil {
-		t.Error("that is another store")
-	}
 }
 
-func TestDocuments(t *testing.T) {
+// A text is replaced only by one who knows what it is.
+func TestTexts(t *testing.T) {
 	t.Parallel()
-	s := newServer(t)
-	table, err := dynamostore.OpenTable(t.Context(), s.url(), dynamosdk.Dial, 0)
-	if err != nil {
-		t.Fatal(err)
+	v := connect(t, newServer(t).url())
+	replace := func(name, old, text string, want bool) {
+		t.Helper()
+		if ok, err := v.ReplaceText(t.Context(), name, old, text); err != nil || ok != want {
+			t.Errorf("%q in the place of %q: %v, %v", text, old, ok, err)
+		}
 	}
-	ctx := t.Context()
-	if value, version, err := table.Get(ctx, "a"); value != nil || version != "" || err != nil {
-		t.Errorf("%q, %q, %v", value, version, err)
+	texts := func(want ...dynamostore.Text) {
+		t.Helper()
+		if all, err := v.Texts(t.Context()); err != nil || !slices.Equal(all, want) {
+			t.Errorf("%q, %v, want %q", all, err, want)
+		}
 	}
-	if err := table.Put(ctx, "a", []byte("1"), ""); err != nil {
-		t.Fatal(err)
-	}
-	if err := table.Put(ctx, "a", []byte("2"), ""); !errors.Is(err, dynamostore.ErrChanged) {
-		t.Errorf("one that is there: %v", err)
-	}
-	value, version, err := table.Get(ctx, "a")
-	if string(value) != "1" || err != nil {
-		t.Errorf("%q, %v", value, err)
-	}
-	if err := table.Put(ctx, "a", []byte("3"), version); err != nil {
-		t.Fatal(err)
-	}
-	if err := table.Put(ctx, "a", []byte("4"), version); !errors.Is(err, dynamostore.ErrChanged) {
-		t.Errorf("one that was changed: %v", err)
-	}
-	if err := table.Delete(ctx, "a", version); !errors.Is(err, dynamostore.ErrChanged) {
-		t.Errorf("one that was changed: %v", err)
-	}
-	if value, version, err = table.Get(ctx, "a"); string(value) != "3" || err != nil {
-		t.Errorf("%q, %v", value, err)
-	}
-	if names, err := table.Names(ctx); !slices.Equal(names, []string{"a"}) || err != nil {
-		t.Errorf("%q, %v", names, err)
-	}
-	if err := table.Delete(ctx, "a", version); err != nil {
-		t.Fatal(err)
-	}
-	if names, err := table.Names(ctx); len(names) != 0 || err != nil {
-		t.Errorf("%q, %v", names, err)
-	}
-	// Of those who change it at once each has its turn.
-	var wg sync.WaitGroup
+	texts()
+	replace("b", "", "1\n\x00", true)
+	replace("b", "", "2", false)
+	replace("a", "x", "2", false)
+	replace("a", "", "2", true)
+	texts(dynamostore.Text{Name: "a", Text: "2"}, dynamostore.Text{Name: "b", Text: "1\n\x00"})
+	replace("b", "1\n\x00", "3", true)
+	replace("a", "2", "", true)
+	replace("a", "", "", true)
+	texts(dynamostore.Text{Name: "b", Text: "3"})
+	var wg sync.WaitGroup // of several at once one is first
+	var done atomic.Int32
 	for range 8 {
 		wg.Go(func() {
-			for {
-				value, version, err := table.Get(ctx, "n")
-				if err == nil {
-					err = table.Put(ctx, "n", append(value, 'x'), version)
-				}
-				if err == nil {
-					return
-				}
-				if !errors.Is(err, dynamostore.ErrChanged) {
-					t.Error(err)
-					return
-				}
+			if ok, err := v.ReplaceText(t.Context(), "b", "3", "4"); err == nil && ok {
+				done.Add(1)
 			}
 		})
 	}
 	wg.Wait()
-	if value, _, err := table.Get(ctx, "n"); string(value) != "xxxxxxxx" || err != nil {
-		t.Errorf("%q, %v", value, err)
+	if done.Load() != 1 {
+		t.Errorf("%d have replaced it", done.Load())
 	}
+}
+
+// connect returns the table of a URL.
+func connect(t testing.TB, url string) *dynamostore.Server {
+	t.Helper()
+	v, err := dynamostore.Connect(context.Background(), url, dynamosdk.Dial, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	return v
 }
 
 // A client of which the server says that its clock is wrong, and one that is right, share a rate.

@@ -88,7 +88,7 @@ func (m *memory) do(r Request) (response Response) {
 	}
 	item := maps.Clone(old)
 	if item == nil {
-		item = map[string]Value{attrKey: Text(r.Key)}
+		item = map[string]Value{attrKey: Chars(r.Key)}
 	}
 	maps.Copy(item, r.Set)
 	for _, name := range r.Remove {

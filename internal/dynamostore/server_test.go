@@ -55,7 +55,7 @@ func dynalite(t testing.TB) string {
 func newServer(t testing.TB) *server {
 	t.Helper()
 	s := emptyServer(t)
-	if err := dynamostore.Init(context.Background(), s.url(), dynamosdk.Dial); err != nil {
+	if err := connect(t, s.url()).Init(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	return s

@@ -13,11 +13,14 @@ type Status = pacer.Status
 // A Waiter is one who waits, as of a Status.
 type Waiter = pacer.Waiter
 
-// Status returns how the key stands. It writes nothing. Updated is zero if there is no state.
+// Status returns how the key stands. It writes nothing. A key that has no state is ErrNoState.
 func (s *Store) Status(ctx context.Context) (Status, error) {
 	it, err := s.fresh(ctx)
 	if err != nil {
 		return Status{}, err
+	}
+	if it.version == nil {
+		return Status{}, ErrNoState
 	}
 	t, err := s.begin(it)
 	if err != nil {

@@ -34,6 +34,8 @@ type Options struct {
 	// As returns Limits as they are where others are stored, for those who leave open what they do not say of them. It must not call the
 	// Store, and may be called more than once. Nil leaves nothing open.
 	As func(stored pacer.Limits) pacer.Limits
+	// Adopt says that Limits are for a key that has none: what is stored holds, whatever it is.
+	Adopt bool
 	// Queue is how many may wait at the most when we ask for a grant that is not due: otherwise it is a *pacer.FullError. 0 is as
 	// many as there is room for in an item, 4096 or fewer; below that nobody may. Of the goroutines that Wait in line only ours are counted.
 	Queue int
@@ -72,6 +74,7 @@ const (
 // A Store is the shared state of a key. Its methods may be called by any number of goroutines.
 type Store struct {
 	*conn
+	own   bool // whether nobody else has that
 	key   string
 	opts  Options
 	owner owner
@@ -111,22 +114,56 @@ type place struct {
 	slot int64 // of that
 }
 
-// Open opens a key in the table of a URL: dynamodb://TABLE?region=REGION, or with endpoint=URL and profile=NAME. It reads the
-// key, so that what is wrong is found out at once.
-func Open(ctx context.Context, address, key string, o Options) (*Store, error) {
+// A Server is a table. Keys that are open share its connection, and what is known of its clock. Its methods may be called by any
+// number of goroutines.
+type Server struct{ *conn }
+
+// Connect returns the table of a URL: dynamodb://TABLE?region=REGION, or with endpoint=URL and profile=NAME. A request may take as long as
+// timeout (0: 5 s). Nothing is asked of the table yet.
+func Connect(ctx context.Context, address string, dial Dial, timeout time.Duration) (*Server, error) {
+	c, err := connect(ctx, address, dial, timeout, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{c}, nil
+}
+
+// String returns the URL, in which there is nothing secret.
+func (v *Server) String() string { return v.name }
+
+// Close ends the connection. Its Stores are of no use afterwards.
+func (v *Server) Close() error { return v.client.Close() }
+
+// Open opens a key. What is wrong with the table is found out once something is asked for. Of the Options Dial, Timeout and MustExist are of
+// no use here.
+func (v *Server) Open(key string, o Options) (*Store, error) {
+	if err := check(key, o); err != nil {
+		return nil, err
+	}
+	return newStore(v.conn, key, o), nil
+}
+
+func check(key string, o Options) error {
 	if len(key) > KeyMax {
-		return nil, fmt.Errorf("key of %d bytes: the longest is %d", len(key), KeyMax)
+		return fmt.Errorf("key of %d bytes: the longest is %d", len(key), KeyMax)
 	}
 	if o.Limits != nil {
-		if err := o.Limits.Validate(); err != nil {
-			return nil, err
-		}
+		return o.Limits.Validate()
+	}
+	return nil
+}
+
+// Open opens a key in the table of a URL. It reads the key, so that what is wrong is found out at once.
+func Open(ctx context.Context, address, key string, o Options) (*Store, error) {
+	if err := check(key, o); err != nil {
+		return nil, err
 	}
 	c, err := connect(ctx, address, o.Dial, o.Timeout, o.now)
 	if err != nil {
 		return nil, err
 	}
 	s := newStore(c, key, o)
+	s.own = true
 	it, err := s.read(ctx)
 	if err == nil && it.version == nil && o.MustExist {
 		err = &ServerError{s.name, ErrNoState}
@@ -183,7 +220,10 @@ func (s *Store) Close() error {
 		stop()
 	}
 	s.tasks.Wait()
-	return errors.Join(err, s.client.Close())
+	if s.own {
+		err = errors.Join(err, s.client.Close())
+	}
+	return err
 }
 
 // Limits returns the limits of the key, as of the last look at the table, or else those given to Open.

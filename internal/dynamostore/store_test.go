@@ -282,9 +282,9 @@ func TestForeignItems(t *testing.T) {
 	newer := busyState(1).encode()
 	newer[len(magic)-1]++
 	for name, item := range map[string]map[string]Value{
-		"another thing":   {attrKey: Text("key:k"), "x": Text("mine")},
-		"bytes":           {attrKey: Text("key:k"), attrVersion: Bytes([]byte("1")), attrState: Bytes([]byte("mine"))},
-		"a newer version": {attrKey: Text("key:k"), attrVersion: Bytes([]byte("1")), attrState: Bytes(newer)},
+		"another thing":   {attrKey: Chars("key:k"), "x": Chars("mine")},
+		"bytes":           {attrKey: Chars("key:k"), attrVersion: Bytes([]byte("1")), attrState: Bytes([]byte("mine"))},
+		"a newer version": {attrKey: Chars("key:k"), attrVersion: Bytes([]byte("1")), attrState: Bytes(newer)},
 	} {
 		m := newMemory()
 		m.items["key:k"] = item

@@ -3,81 +3,66 @@ package dynamostore
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
-	"time"
 )
 
-// A Table keeps small documents beside the keys, such as the limits of a service: one of each name. Its methods may be called by any
-// number of goroutines.
-type Table struct{ conn *conn }
+// A Text is one of those that a Server keeps beside the keys, such as the limits of a service.
+type Text struct{ Name, Text string }
 
-// OpenTable opens the table of a URL for its documents. It connects to nothing yet.
-func OpenTable(ctx context.Context, address string, dial Dial, timeout time.Duration) (*Table, error) {
-	c, err := connect(ctx, address, dial, timeout, nil)
+// Texts returns all texts, in the order of their names. It reads all of the table.
+func (v *Server) Texts(ctx context.Context) ([]Text, error) {
+	names, err := v.list(ctx, documentPrefix)
 	if err != nil {
 		return nil, err
 	}
-	return &Table{c}, nil
+	var texts []Text
+	for _, name := range names {
+		text, _, err := v.text(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if text != "" { // it may have been taken out meanwhile
+			texts = append(texts, Text{name, text})
+		}
+	}
+	return texts, nil
 }
 
-// Close closes it.
-func (t *Table) Close() error { return t.conn.client.Close() }
-
-// Names returns those of all documents, in order. It reads all of the table.
-func (t *Table) Names(ctx context.Context) ([]string, error) { return t.conn.list(ctx, documentPrefix) }
-
-// Get returns a document and its version. If there is none both are empty.
-func (t *Table) Get(ctx context.Context, name string) (value []byte, version string, err error) {
-	r, _, err := t.conn.do(ctx, Request{Op: OpGet, Key: documentPrefix + name})
+// text returns a text and its version. If there is none both are empty.
+func (v *Server) text(ctx context.Context, name string) (text string, version []byte, err error) {
+	r, _, err := v.do(ctx, Request{Op: OpGet, Key: documentPrefix + name})
 	if err != nil || r.Item == nil {
-		return nil, "", err
+		return "", nil, err
 	}
-	v := r.Item[attrVersion].B
-	if len(v) == 0 {
-		return nil, "", &ServerError{t.conn.name, ErrForeign}
+	version = r.Item[attrVersion].B
+	if len(version) == 0 {
+		return "", nil, &ServerError{v.name, ErrForeign}
 	}
-	return r.Item[attrValue].B, hex.EncodeToString(v), nil
+	return string(r.Item[attrValue].B), version, nil
 }
 
-// Put writes a document if it still has a version, "" if there is none; else it is ErrChanged. It may be up to 390 KB long. If the answer
-// was lost it may have been written.
-func (t *Table) Put(ctx context.Context, name string, value []byte, version string) error {
-	known, err := condition(version)
-	if err != nil {
-		return err
+// ReplaceText replaces a text if it still is old, and reports whether it was. An empty one is none. It may be up to 390 KB long. If the
+// answer was lost it may have been replaced.
+func (v *Server) ReplaceText(ctx context.Context, name, old, text string) (ok bool, err error) {
+	is, version, err := v.text(ctx, name)
+	if err != nil || is != old {
+		return false, err
+	}
+	known := map[string]*Value{attrKey: nil}
+	if version != nil {
+		b := Bytes(version)
+		known = map[string]*Value{attrVersion: &b}
+	}
+	if text == "" {
+		if version == nil {
+			return true, nil
+		}
+		r, _, err := v.do(ctx, Request{Op: OpDelete, Key: documentPrefix + name, If: known})
+		return err == nil && !r.Failed, err
 	}
 	var next [12]byte
 	_, _ = rand.Read(next[:]) // it never fails
-	r, _, err := t.conn.do(ctx, Request{
-		Op: OpUpdate, Key: documentPrefix + name, If: known, Set: map[string]Value{attrVersion: Bytes(next[:]), attrValue: Bytes(value)},
+	r, _, err := v.do(ctx, Request{
+		Op: OpUpdate, Key: documentPrefix + name, If: known, Set: map[string]Value{attrVersion: Bytes(next[:]), attrValue: Bytes([]byte(text))},
 	})
-	if err == nil && r.Failed {
-		err = ErrChanged
-	}
-	return err
-}
-
-// Delete deletes a document if it still has a version; else it is ErrChanged.
-func (t *Table) Delete(ctx context.Context, name, version string) error {
-	known, err := condition(version)
-	if err != nil {
-		return err
-	}
-	r, _, err := t.conn.do(ctx, Request{Op: OpDelete, Key: documentPrefix + name, If: known})
-	if err == nil && r.Failed {
-		err = ErrChanged
-	}
-	return err
-}
-
-func condition(version string) (map[string]*Value, error) {
-	if version == "" {
-		return map[string]*Value{attrKey: nil}, nil
-	}
-	b, err := hex.DecodeString(version)
-	if err != nil {
-		return nil, ErrChanged
-	}
-	v := Bytes(b)
-	return map[string]*Value{attrVersion: &v}, nil
+	return err == nil && !r.Failed, err
 }

@@ -320,7 +320,7 @@ func (t *tx) commit(ctx context.Context) (current *item, written bool, err error
 		r.If[attrVersion] = &v
 	}
 	if t.limited {
-		r.Set[attrLimits] = Text(namesOf(t.alg.Limits(), t.bytes))
+		r.Set[attrLimits] = Chars(namesOf(t.alg.Limits(), t.bytes))
 	} else {
 		r.Remove = append(r.Remove, attrLimits)
 	}
@@ -412,7 +412,7 @@ func (t *tx) join() error {
 		t.write = true
 	case given != nil && s.opts.Bytes != t.bytes:
 		return ErrUnit
-	case joined || given == nil || given.Equal(t.alg.Limits()):
+	case joined || given == nil || s.opts.Adopt || given.Equal(t.alg.Limits()):
 	default:
 		stored := t.alg.Limits()
 		holds := stored.Stricter(given)

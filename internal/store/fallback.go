@@ -70,7 +70,7 @@ func (k *fallbackKey) lost(ctx context.Context, err error) (Key, error) {
 		return k.local, nil
 	}
 	if k.local == nil {
-		limits := k.Key.Limits()
+		limits := k.Limits()
 		if limits == nil {
 			return nil, fmt.Errorf("%w; without a rate given there is none to go on with here", err)
 		}
@@ -103,7 +103,7 @@ func (k *fallbackKey) probe() {
 		case <-k.done:
 			return
 		}
-		if _, err := k.Key.Status(context.Background()); k.f.Away(err) {
+		if _, err := k.Status(context.Background()); k.f.Away(err) {
 			continue
 		}
 		k.mu.Lock()

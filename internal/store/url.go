@@ -41,11 +41,11 @@ func Parse(text string) (Place, error) {
 	case !ok || scheme == "":
 		return Place{}, fmt.Errorf("it is a URL %s", examples)
 	case !slices.Contains(Schemes(), scheme):
-		hint := ""
+		hint := ":"
 		if similar := nearest.Of(scheme, Schemes()); similar != "" {
 			hint = fmt.Sprintf(": did you mean %q?", similar)
 		}
-		return Place{}, fmt.Errorf("there is no store %q%s; it is a URL %s", scheme, hint, examples)
+		return Place{}, fmt.Errorf("there is no store %q%s it is a URL %s", scheme, hint, examples)
 	}
 	p := Place{Scheme: scheme, URL: text}
 	switch scheme {
@@ -63,7 +63,12 @@ func Parse(text string) (Place, error) {
 		case u.RawQuery != "" || u.Fragment != "":
 			return Place{}, fmt.Errorf("%q: a folder has no options", text)
 		}
-		if p.Path = u.Path + u.Opaque; p.Path == "/" {
+		if p.Path = u.Path; u.Opaque != "" {
+			if p.Path, err = url.PathUnescape(u.Opaque); err != nil {
+				return Place{}, fmt.Errorf("%q is no URL of a folder, such as file:///folder", text)
+			}
+		}
+		if p.Path == "/" {
 			p.Path = ""
 		}
 	default:

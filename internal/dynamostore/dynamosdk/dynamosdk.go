@@ -324,7 +324,7 @@ func itemOf(item map[string]types.AttributeValue) map[string]dynamostore.Value {
 	for name, v := range item {
 		switch v := v.(type) {
 		case *types.AttributeValueMemberS:
-			values[name] = dynamostore.Text(v.Value)
+			values[name] = dynamostore.Chars(v.Value)
 		case *types.AttributeValueMemberN:
 			if n, err := strconv.ParseInt(v.Value, 10, 64); err == nil {
 				values[name] = dynamostore.Number(n)

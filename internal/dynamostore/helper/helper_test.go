@@ -27,7 +27,7 @@ func (echo) Do(ctx context.Context, r dynamostore.Request) (dynamostore.Response
 		return dynamostore.Response{}, ctx.Err()
 	}
 	return dynamostore.Response{Item: map[string]dynamostore.Value{
-		"k": dynamostore.Text(r.Key), "n": dynamostore.Number(1<<62 + 1), "b": dynamostore.Bytes([]byte{0, 255}),
+		"k": dynamostore.Chars(r.Key), "n": dynamostore.Number(1<<62 + 1), "b": dynamostore.Bytes([]byte{0, 255}),
 	}}, nil
 }
 
@@ -167,7 +167,7 @@ func TestProcess(t *testing.T) {
 		t.Skip("there is no go command")
 	}
 	program := t.TempDir() + "/" + Name + ".exe"
-	if out, err := exec.Command(path, "build", "-o", program, "../../../throttle-dynamodb").CombinedOutput(); err != nil {
+	if out, err := exec.Command(path, "build", "-o", program, "../../../cmd/throttle-dynamodb").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	for name, value := range map[string]string{
