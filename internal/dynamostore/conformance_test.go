@@ -14,6 +14,7 @@ import (
 )
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	var keys atomic.Int64
 	const heartbeat = time.Second

@@ -246,6 +246,9 @@ func TestInitCheckKeys(t *testing.T) {
 	if ok, err := connect(t, s.url()).ReplaceText(t.Context(), "github", "", "{}"); err != nil || !ok {
 		t.Fatal(err)
 	}
+	if _, err := s.open(t, "never used", dynamostore.Options{}).Status(t.Context()); !errors.Is(err, dynamostore.ErrNoState) {
+		t.Errorf("one that has no state: %v", err)
+	}
 	if keys, err := connect(t, s.url()).Keys(t.Context()); err != nil || !slices.Equal(keys, []string{"", "a", "b"}) {
 		t.Errorf("%q, %v", keys, err)
 	}

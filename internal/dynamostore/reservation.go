@@ -348,12 +348,10 @@ func (r *Reservation) look(ctx context.Context, meant time.Time) error {
 		// The state was lost, or nobody has heard of us for long, or we have overslept: ask again.
 		s.forget(r.number)
 		st, err := s.ask(ctx, r.n, math.MaxInt64, queueMost)
-		if err != nil {
-			r.standing = standing{phase: cancelled}
-			return err
+		if err == nil {
+			r.standing = st
 		}
-		r.standing = st
-		return nil
+		return err
 	}
 	return nil
 }

@@ -123,7 +123,7 @@ func randomLimits(r *rand.Rand) pacer.Limits {
 // pacer grants, to the nanosecond.
 func TestScheduleIsThatOfPacer(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(250)
+	seeds := uint64(200)
 	if testing.Short() {
 		seeds = 40
 	}

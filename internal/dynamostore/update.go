@@ -156,9 +156,10 @@ func (t *tx) tidy() {
 	}
 }
 
-// leave has those leave of whom leaves says so, and is written in any case: what was sent before and is still on its way comes too late.
+// leave has those leave of whom leaves says so, and is written whether or not there are any: what was sent before and is still on its way
+// comes too late then.
 func (t *tx) leave(leaves func(entry) bool) {
-	t.write = true
+	t.write = !t.fresh
 	t.granted = without(t.granted, leaves)
 	if t.drop(t.now, leaves) {
 		t.settle(t.now)

@@ -71,11 +71,29 @@ func (c *client) Do(ctx context.Context, r dynamostore.Request) (dynamostore.Res
 	var date time.Time
 	ctx = context.WithValue(ctx, dateKey{}, &date)
 	response, err := c.do(ctx, r)
+	if isSkewed(err) && time.Since(date).Abs() > skewRefused {
+		response, err = c.do(ctx, r) // the SDK has learned from the answer how wrong the clock is
+	}
 	response.Date = date
 	if err != nil {
 		err = errorOf(ctx, err)
 	}
 	return response, err
+}
+
+// skewRefused is about how wrong a clock is with which a request is refused: five minutes.
+const skewRefused = 4 * time.Minute
+
+func isSkewed(err error) bool {
+	var e smithy.APIError
+	if !errors.As(err, &e) {
+		return false
+	}
+	switch e.ErrorCode() {
+	case "InvalidSignatureException", "RequestTimeTooSkewed", "RequestExpired", "SignatureDoesNotMatch":
+		return true
+	}
+	return false
 }
 
 func (c *client) do(ctx context.Context, r dynamostore.Request) (dynamostore.Response, error) {
