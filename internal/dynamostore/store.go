@@ -195,6 +195,9 @@ func orElse(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
+// closeMost is how long Close tries to give places back: if the table is away they are given back when we are not heard of any more.
+const closeMost = time.Second
+
 // Close gives back the places of those who wait, and ends their Wait with ErrClosed. Calls after it are ErrClosed.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -212,7 +215,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	var err error
 	if places {
-		ctx, stop := context.WithTimeout(context.Background(), s.timeout)
+		ctx, stop := context.WithTimeout(context.Background(), min(s.timeout, closeMost))
 		err = s.change(ctx, sleep, func(t *tx) error {
 			t.leave(func(e entry) bool { return e.owner == s.owner })
 			return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -347,10 +348,13 @@ func errorOf(ctx context.Context, err error) error {
 		e.Status = response.HTTPStatusCode()
 	}
 	var api smithy.APIError
+	var connection *url.Error
 	var sending *smithy.OperationError
 	switch {
 	case errors.As(err, &api):
 		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()
+	case errors.As(err, &connection): // which URL that was is known
+		e.Message = connection.Err.Error()
 	case errors.As(err, &sending): // without the words of the SDK before it
 		e.Message = root(sending.Err).Error()
 	}
