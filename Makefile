@@ -20,8 +20,9 @@ dynalite      = node_modules/.dynalite-$(DYNALITE)
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-build: ## ./throttle
+build: ## ./throttle, and ./throttle-dynamodb, which it starts for a store in DynamoDB
 	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o throttle .
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o throttle-dynamodb ./cmd/throttle-dynamodb
 
 test: ## every test, with the race detector; needs Go, a C compiler and the tools of any Unix
 	@for t in $$(go env CC) sh $(TEST_TOOLS); do command -v $$t >/dev/null || { echo "make test: $$t is not installed" >&2; exit 1; }; done
@@ -49,7 +50,8 @@ fmt: $(golangci_lint) ## formats the code
 	$(golangci_lint) fmt
 
 cross: ## every target of a release compiles
-	@for t in $(TARGETS); do echo "$$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 go build -trimpath -o /dev/null . || exit 1; done
+	@for t in $(TARGETS); do echo "$$t"; GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 go build -trimpath -o /dev/null . && \
+		GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 go build -trimpath -o /dev/null ./cmd/throttle-dynamodb || exit 1; done
 
 bench: ## against the peers that are installed; docs/benchmarks.md has results
 	go run ./bench

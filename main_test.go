@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -12,10 +14,19 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/throttle-cli/throttle/bench/limited"
+	"github.com/throttle-cli/throttle/internal/dynamostore/dynamosdk"
+	"github.com/throttle-cli/throttle/internal/dynamostore/helper"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"throttle": main, "limited": serve})
+	testscript.Main(m, map[string]func(){"throttle": main, "limited": serve, "throttle-dynamodb": serveDynamoDB})
+}
+
+// serveDynamoDB is what the program throttle-dynamodb does.
+func serveDynamoDB() {
+	if err := helper.Serve(context.Background(), os.Stdin, os.Stdout, dynamosdk.Dial); err != nil {
+		panic(err)
+	}
 }
 
 // serve lets RATE requests a second through until it is killed, and writes its address to FILE: limited RATE FILE [ec2].
@@ -37,17 +48,31 @@ func serve() {
 }
 
 func TestScripts(t *testing.T) {
+	if servers() {
+		if _, err := exec.LookPath("redis-server"); err != nil {
+			t.Fatal(err)
+		}
+		if dynalite() == "" {
+			t.Fatal("there is no dynalite: make servers")
+		}
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/scripts",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
+		Condition: func(name string) (bool, error) {
+			if name == "dynalite" {
+				return dynalite() != "", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("GORACE", "atexit_sleep_ms=0") // with -race each process would sleep for a second at its end
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "jsonlines": jsonLines,
+			"exits": exits, "jsonlines": jsonLines, "redis": redis, "dynamo": dynamo,
 		},
 	})
 }

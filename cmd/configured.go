@@ -263,11 +263,7 @@ func forget(f *pflag.Flag) error {
 
 func blockedBy(e *config.Effective, flags *pflag.FlagSet) *blockedError {
 	v, _ := e.Value("limit")
-	what := e.String()
-	if e.Limit == "" {
-		what = "a call without --limit"
-	}
-	b := &blockedError{what: what, where: fmt.Sprintf("%s:%d: limit = 0", v.Origin.File, v.Origin.Line), code: codeNotGranted}
+	b := &blockedError{text: config.Blocked(e.Limit, e.Account, v.Origin.File, v.Origin.Line), code: codeNotGranted}
 	if f := flags.Lookup("conflict-exit-code"); f != nil {
 		if code, ok := f.Value.(*codeValue); ok {
 			b.code = int(*code)

@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"syscall"
 
@@ -83,9 +82,8 @@ func (e *refusedError) Error() string { return e.text }
 
 // A blockedError says that nothing is granted to a limit or an account.
 type blockedError struct {
-	what  string // limit ec2, account 1234
-	where string // throttle.toml:7: limit = 0
-	code  int    // the exit code
+	text string // as config.Blocked says it
+	code int    // the exit code
 }
 
-func (e *blockedError) Error() string { return fmt.Sprintf("%s is blocked (%s)", e.what, e.where) }
+func (e *blockedError) Error() string { return e.text }

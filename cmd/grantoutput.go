@@ -83,7 +83,7 @@ func writeHeaders(w io.Writer, g grant) error {
 // refill returns how long it takes until all of a quota that is used up is there again: the period of a window, and as long as
 // a burst takes.
 func refill(u pacer.Usage) time.Duration {
-	if !isBucket(u.Limit.Algorithm) {
+	if u.Limit.Algorithm.IsWindow() {
 		return u.Limit.Per
 	}
 	return time.Duration(float64(u.Limit.Per) / float64(max(u.Limit.Events, 1)) * float64(u.Quota))

@@ -136,7 +136,7 @@ func writeHelp(w io.Writer, c *cobra.Command, groups []flagGroup) {
 	_, _ = io.WriteString(w, b.String()) // nobody is left to tell
 }
 
-// flagLine is a flag as a line of help.
+// flagLine is a flag as a line of help, or as two where its name is long.
 func flagLine(f *pflag.Flag) string {
 	name := "    --" + f.Name
 	if f.Shorthand != "" {
@@ -147,7 +147,7 @@ func flagLine(f *pflag.Flag) string {
 	}
 	const column = 23
 	if len(name) > column {
-		name += " "
+		return fmt.Sprintf("  %s\n  %*s %s\n", name, column, "", f.Usage)
 	}
 	return fmt.Sprintf("  %-*s %s\n", column, name, f.Usage)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -43,7 +44,7 @@ func newJSONLimit(l pacer.Limit, bytes bool) *jsonLimit {
 	switch {
 	case l.Algorithm == pacer.TokenBucket && l.Burst == 0:
 		j.Burst = l.Events
-	case isBucket(l.Algorithm):
+	case !l.Algorithm.IsWindow():
 		j.Burst = max(l.Burst, 1)
 	}
 	if bytes {
@@ -74,5 +75,9 @@ func jsonTime(t time.Time) *string {
 
 // seconds returns a duration in seconds, exact to the nanosecond.
 func seconds(d time.Duration) json.Number {
-	return json.Number(fmt.Sprintf("%d.%09d", d/time.Second, d%time.Second))
+	sign := ""
+	if d < 0 {
+		sign, d = "-", -max(d, -math.MaxInt64)
+	}
+	return json.Number(fmt.Sprintf("%s%d.%09d", sign, d/time.Second, d%time.Second))
 }

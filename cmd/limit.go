@@ -73,9 +73,9 @@ func (o *limitOptions) optional() (wanted, error) {
 // wanted is what the flags ask for.
 type wanted struct {
 	limits pacer.Limits // nil where none is given
-	open   []bool       // of each, whether neither its algorithm nor its burst is given
 	unit   pacer.Unit
-	adopts bool // they are only for a key that has none: who changes them in the store changes the key, too
+	rate   byname.Rate // what they were made of
+	adopts bool        // they are only for a key that has none: who changes them in the store changes the key, too
 }
 
 // limits returns the limits that the flags ask for.
@@ -89,18 +89,9 @@ func (o *limitOptions) limits() (w wanted, err error) {
 	if err := o.checkBurst(); err != nil {
 		return w, err
 	}
-	rate := byname.Rate{Rates: o.rates, Every: o.every, Algorithm: o.algorithm, Burst: max(o.burst, 0)}
-	if w.limits, w.unit, err = rate.Limits(); err != nil {
-		return w, err
-	}
-	if len(w.limits) > 1 && slices.ContainsFunc(w.limits, pacer.Limit.IsUnlimited) {
-		return w, errors.New("--rate inf says that there is no limit: give it alone")
-	}
-	w.adopts = o.stored()
-	for i := range w.limits {
-		w.open = append(w.open, o.algorithm == "" && o.burst == noBurst && (i >= len(o.rates) || !strings.Contains(o.rates[i], ",")))
-	}
-	return w, nil
+	w.rate, w.adopts = o.rate(), o.stored()
+	w.limits, w.unit, err = w.rate.Limits()
+	return w, err
 }
 
 // splitRates returns the rates of a variable one by one: it has them with spaces between.
@@ -119,61 +110,21 @@ func (o *limitOptions) checkBurst() error {
 	return nil
 }
 
-// isOpen reports whether something is left open.
-func (w wanted) isOpen() bool { return w.adopts || slices.Contains(w.open, true) }
+// rate returns what the flags say of it.
+func (o *limitOptions) rate() byname.Rate {
+	return byname.Rate{Rates: o.rates, Every: o.every, Algorithm: o.algorithm, Burst: max(o.burst, 0)}
+}
 
-// as leaves what is not given as it is stored: the algorithm and the burst of the limit with the same period, or of the only one.
+// isOpen reports whether something is left open.
+func (w wanted) isOpen() bool { return w.adopts || w.rate.IsOpen() }
+
+// as leaves what is not given as it is stored.
 func (w wanted) as(stored pacer.Limits) pacer.Limits {
 	if w.adopts && stored != nil {
 		return stored
 	}
-	limits := append(pacer.Limits{}, w.limits...)
-	for i, l := range limits {
-		for _, s := range stored {
-			if w.open[i] && (s.Per == l.Per || len(stored) == 1 && len(limits) == 1) && fits(l, s) {
-				s.Events, s.Per = l.Events, l.Per
-				limits[i] = s
-				break
-			}
-		}
-	}
-	return limits
-}
-
-// fits reports whether a rate may have the algorithm of a limit: windows of a calendar have lengths of their own.
-func fits(l, s pacer.Limit) bool {
-	s.Events, s.Per = l.Events, l.Per
-	return !l.IsUnlimited() && s.Validate() == nil
+	return w.rate.As(w.limits, stored)
 }
 
 // over returns limits that are stored with the algorithm and the burst that are given.
-func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) {
-	limits := slices.Clone(stored)
-	if o.algorithm != "" {
-		a, err := pacer.ParseAlgorithm(o.algorithm)
-		if err != nil {
-			return nil, err
-		}
-		for i, l := range limits { // what belongs to the old one goes with it
-			limits[i] = pacer.Limit{Events: l.Events, Per: l.Per, Algorithm: a}
-			if isBucket(a) && isBucket(l.Algorithm) {
-				limits[i].Burst = l.Burst
-			}
-		}
-	}
-	if o.burst != noBurst {
-		taken := false
-		for i, l := range limits {
-			if isBucket(l.Algorithm) {
-				limits[i], taken = l.WithBurst(o.burst), true
-			}
-		}
-		if !taken {
-			return nil, fmt.Errorf("burst %d does not go with %v: all of a window may be granted at once", o.burst, limits)
-		}
-	}
-	return limits, limits.Validate()
-}
-
-// isBucket reports whether limits of an algorithm have a burst.
-func isBucket(a pacer.Algorithm) bool { return a == pacer.Paced || a == pacer.TokenBucket }
+func (o *limitOptions) over(stored pacer.Limits) (pacer.Limits, error) { return o.rate().Over(stored) }

@@ -195,7 +195,10 @@ func (o *paceOptions) open(ctx context.Context, debt bool, std streams) (*pace, 
 
 func (o *paceOptions) openShared(ctx context.Context, w wanted, cost int, debt bool, std streams) (*pace, error) {
 	// What will be in force is known only when a grant is asked for, and how much to ask for depends on it.
-	status := o.status(ctx, std)
+	status, err := o.status(ctx, std)
+	if err != nil {
+		return nil, o.explain(err)
+	}
 	k, err := o.adopt(ctx, w, debt, std)
 	if err != nil {
 		return nil, err

@@ -67,6 +67,7 @@ func subcommands() []subcommand {
 		{"set", newSetCommand},
 		{"reset", newResetCommand},
 		{"limits", newLimitsCommand},
+		{"store", newStoreCommand},
 		{"presets", newPresetsCommand},
 		{"completion", newCompletionCommand},
 	}
@@ -177,9 +178,9 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 			addHelpAll(f)
 		}),
 	)
-	showFirst(root, "rate", "every", "burst", "key", "limit",
+	showFirst(root, "rate", "every", "burst", "key", "store", "limit",
 		"arg-file", "null", "colsep", "shell", "jobs", "dry-run",
-		"attempts", "preset", "adaptive", "timeout", "journal", "resume", "leftover",
+		"attempts", "preset", "timeout", "journal", "resume", "leftover",
 		"keep-order", "tag", "version", "help", helpAll)
 	return root
 }

@@ -1,17 +1,49 @@
 package cmd
 
 import (
-	"fmt"
+	"context"
+	"errors"
 	"time"
 
+	"github.com/throttle-cli/throttle/internal/dynamostore"
+	"github.com/throttle-cli/throttle/internal/redisstore"
 	"github.com/throttle-cli/throttle/internal/store"
+	"github.com/throttle-cli/throttle/internal/storecheck"
 )
 
-// dial returns the store of a server. A call may take as long as timeout, and those who ask put up with a server that is away for that
-// long.
-func dial(p store.Place, timeout, away time.Duration) (store.Store, error) {
-	return nil, fmt.Errorf("%s is not there", p.Scheme)
+// A server is a store that hosts share.
+type server interface {
+	store.Store
+	// Check says how the server is, and what is wrong with it. The error is that of ctx.
+	Check(ctx context.Context) (storecheck.Report, error)
+	// Init makes what the store needs, and returns what those who use it have to be allowed.
+	Init(ctx context.Context) (policy string, err error)
+}
+
+// dial returns the store of a server. A call may take as long as timeout, and those who ask put up with a server that is away for as
+// long as that says.
+func dial(p store.Place, timeout, away time.Duration) (server, error) {
+	if p.Scheme == "dynamodb" {
+		return dialDynamo(p, timeout, away)
+	}
+	return dialRedis(p, timeout, away)
 }
 
 // isAway reports whether an error says that a server is away, which may pass.
-func isAway(error) bool { return false }
+func isAway(err error) bool { return redisstore.IsAway(err) || dynamostore.IsAway(err) }
+
+// statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out.
+func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State, error) {
+	var all []store.State
+	for _, key := range keys {
+		state, err := s.Status(ctx, key)
+		if errors.Is(err, store.ErrNoState) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, state)
+	}
+	return all, nil
+}

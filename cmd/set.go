@@ -86,7 +86,11 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 		if err := l.checkBurst(); err != nil {
 			return err
 		}
-		opts.Bytes = o.pace.status(ctx, std).Bytes // a burst counts what the limit does
+		status, err := o.pace.status(ctx, std)
+		if err != nil {
+			return o.pace.explain(err)
+		}
+		opts.Bytes = status.Bytes // a burst counts what the limit does
 		steps = append(steps, func(ctx context.Context, k store.Key) error {
 			return k.ChangeLimits(ctx, func(stored pacer.Limits) (pacer.Limits, error) {
 				if stored == nil {

@@ -61,7 +61,7 @@ func (o *paceOptions) adopt(ctx context.Context, w wanted, debt bool, std stream
 	if err != nil {
 		return nil, err
 	}
-	opts := store.Options{Limits: w.limits, Bytes: w.unit == pacer.Bytes, Debt: debt, Queue: queue}
+	opts := store.Options{Limits: w.limits, Bytes: w.unit == pacer.Bytes, Debt: debt, Queue: queue, Adopt: w.adopts}
 	if w.isOpen() {
 		opts.As = w.as
 	}
@@ -72,17 +72,22 @@ func (o *paceOptions) adopt(ctx context.Context, w wanted, debt bool, std stream
 	return k, err
 }
 
-// status returns how the key stands; the zero one where there is none, or it can't be read: opening it will say so.
-func (o *paceOptions) status(ctx context.Context, std streams) pacer.Status {
+// status returns how the key stands; the zero one where there is none. That a file can't be read, opening it will say.
+func (o *paceOptions) status(ctx context.Context, std streams) (pacer.Status, error) {
 	s, key, err := o.at(std)
 	if err != nil {
-		return pacer.Status{}
+		return pacer.Status{}, err
 	}
 	state, err := s.Status(ctx, key)
-	if err != nil {
-		return pacer.Status{}
+	switch {
+	case err == nil:
+		return state.Status, nil
+	case errors.Is(err, store.ErrNoState) || !o.remote():
+		return pacer.Status{}, nil
+	case isAway(err) && o.store.onError == localOnError:
+		return pacer.Status{}, nil
 	}
-	return state.Status
+	return pacer.Status{}, err
 }
 
 // openKey opens the key. What there is to warn of goes to stderr.

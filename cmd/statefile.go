@@ -82,6 +82,9 @@ func (f stateFile) All(ctx context.Context) ([]store.State, error) {
 func (stateFile) Close() error { return nil }
 
 func fileOptions(o store.Options) lockfile.Options {
+	if o.Adopt {
+		o.As = func(stored pacer.Limits) pacer.Limits { return stored }
+	}
 	return lockfile.Options{
 		Limits: o.Limits, As: o.As, Queue: o.Queue, Bytes: o.Bytes, Debt: o.Debt, Warn: o.Warn, MustExist: o.Limits == nil && !o.Create,
 	}

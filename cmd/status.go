@@ -149,6 +149,9 @@ func read(ctx context.Context, s store.Store, keys []string) ([]store.State, err
 		if errors.Is(err, store.ErrNoState) {
 			return nil, fmt.Errorf("no state of key %q in %v", key, s)
 		}
+		if err != nil && state.Path == "" { // it is not about this key
+			return nil, err
+		}
 		state.Err = err
 		all = append(all, state)
 	}

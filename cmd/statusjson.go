@@ -11,11 +11,12 @@ import (
 // A jsonStatus is how a key stands, in JSON.
 type jsonStatus struct {
 	Key     string       `json:"key"`
-	Path    string       `json:"path"`
-	Limit   *jsonLimit   `json:"limit"`     // of several that with the lowest rate; null where none is stored
-	Limits  []jsonUsage  `json:"limits"`    // all of them
-	Now     *jsonLimit   `json:"effective"` // what is in force of it: less, where feedback has cut it
-	Until   *string      `json:"cooldown"`  // when it ends; null where there is none
+	Path    string       `json:"path,omitempty"`  // of its file
+	Store   string       `json:"store,omitempty"` // or of its server
+	Limit   *jsonLimit   `json:"limit"`           // of several that with the lowest rate; null where none is stored
+	Limits  []jsonUsage  `json:"limits"`          // all of them
+	Now     *jsonLimit   `json:"effective"`       // what is in force of it: less, where feedback has cut it
+	Until   *string      `json:"cooldown"`        // when it ends; null where there is none
 	Left    json.Number  `json:"cooldown_left_s"`
 	Paused  bool         `json:"paused"`
 	Events  uint64       `json:"throttled"` // how often the remote has throttled
@@ -39,7 +40,7 @@ func writeStatusJSON(b *strings.Builder, all []store.State, now time.Time) error
 	out := []jsonStatus{}
 	for _, s := range all {
 		j := jsonStatus{
-			Key: s.Key, Path: s.Path, Until: jsonTime(s.Cooldown), Left: seconds(max(s.Cooldown.Sub(now), 0)), Paused: s.Paused, Events: s.Throttled,
+			Key: s.Key, Path: s.Path, Store: s.Server, Until: jsonTime(s.Cooldown), Left: seconds(max(s.Cooldown.Sub(now), 0)), Paused: s.Paused, Events: s.Throttled,
 			Grants: s.Grants, Last: jsonTime(s.Last), Next: jsonTime(s.Next), Damage: s.Damage, Waiting: []jsonWaiter{},
 		}
 		if s.Err != nil {

@@ -33,7 +33,7 @@ func writeStatus(b *strings.Builder, all []store.State, now time.Time) {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(s.Key, s.Path), limitOf(s), s.Grants, len(s.Waiting), slot(s.Next), ago(s.Last, now)) //nolint:errcheck // likewise
 		for _, u := range s.Usage {
-			if len(s.Usage) > 1 || !isBucket(u.Limit.Algorithm) {
+			if len(s.Usage) > 1 || u.Limit.Algorithm.IsWindow() {
 				fmt.Fprintf(w, "  %s\t%s\t\t\t\t\n", u.Limit, left(u)) //nolint:errcheck // likewise
 			}
 		}

@@ -44,6 +44,7 @@ const (
 
 func (o *storeOptions) addFlags(f *pflag.FlagSet) {
 	o.addURLFlag(f)
+	f.Lookup("store").Usage = "keep it at `URL`, for many hosts: redis://HOST, dynamodb://TABLE"
 	f.StringVar(&o.onError, "on-store-error", failOnError, "`WHAT` to do while it is away: fail, local, or wait")
 	f.IntVar(&o.share, "share", 1, "with local, each host has 1/`N` of the rate")
 }
@@ -52,8 +53,8 @@ func (o *storeOptions) addURLFlag(f *pflag.FlagSet) {
 	if o.opened == nil {
 		o.opened = &openStores{byURL: make(map[string]store.Store)}
 	}
-	f.Var((*name)(&o.url), "store", "keep it at `URL`, for many hosts: redis://HOST, dynamodb://TABLE")
-	f.DurationVar(&o.timeout, "store-timeout", storeTimeout, "how long the store may be away before that is an error")
+	f.Var((*name)(&o.url), "store", "it is kept at `URL`, such as redis://HOST")
+	f.DurationVar(&o.timeout, "store-timeout", storeTimeout, "it is an error if the store is away for longer than `DURATION`")
 }
 
 // addTableFlags adds those of a command that changes what a store has.

@@ -12,7 +12,6 @@
 package lockfile
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +19,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -181,63 +179,6 @@ func (f *File) open() error {
 	return nil
 }
 
-// openState opens a state file, and sees to it that it is safe to use.
-func openState(path string, write, shared bool) (handle, fileInfo, error) {
-	h, err := openFile(path, write)
-	if err != nil {
-		return noHandle, fileInfo{}, err
-	}
-	info, err := h.stat()
-	if err == nil {
-		err = safe(info, path, shared)
-	}
-	if err != nil {
-		_ = h.close()
-		return noHandle, fileInfo{}, err
-	}
-	return h, info, nil
-}
-
-// An unsafeError is an ErrUnsafe with the reason.
-type unsafeError string
-
-func (e unsafeError) Error() string { return ErrUnsafe.Error() + ": " + string(e) }
-
-func (unsafeError) Is(target error) bool { return target == ErrUnsafe }
-
-// safe says whether a file is one that nobody else can write to, or put in the place of ours.
-func safe(info fileInfo, path string, shared bool) error {
-	const group, others = 0o020, 0o002
-	switch {
-	case !info.regular:
-		return unsafeError("it is not a regular file")
-	case shared && info.perm&others != 0:
-		return unsafeError("everybody may write to it")
-	case shared:
-		return nil
-	case info.owner != me():
-		return unsafeError("it belongs to user " + strconv.Itoa(int(info.owner)))
-	case info.perm&(group|others) != 0:
-		return unsafeError("others may write to it")
-	}
-	return safeDir(path)
-}
-
-// safeDir says whether the directory of a file is one in which nobody else can put another one in its place.
-func safeDir(path string) error {
-	const others, sticky = 0o002, 0o1000
-	dir, err := statPath(filepath.Dir(path) + "/.")
-	switch {
-	case err != nil:
-		return err
-	case dir.perm&others != 0 && dir.perm&sticky == 0:
-		return unsafeError("everybody may write to its directory")
-	case dir.owner != me() && dir.owner != 0:
-		return unsafeError("its directory belongs to user " + strconv.Itoa(int(dir.owner)))
-	}
-	return nil
-}
-
 // create puts a new state file at path, whole, unless there is one by then: fs.ErrExist.
 func (f *File) create() error {
 	perm := fs.FileMode(0o600)
@@ -358,20 +299,6 @@ func (f *File) warn(err error) {
 	}
 }
 
-// alive reports whether the owner of an entry lives, and has not left. It is called with mu held.
-func (f *File) alive(e entry) bool {
-	if f.owner != 0 && e.owner == f.owner { // a lock does not keep its owner out
-		return f.owns(e)
-	}
-	return f.owners.alive(e.owner)
-}
-
-// owns reports whether an entry is one of ours that has not left.
-func (f *File) owns(e entry) bool {
-	_, ok := f.mine[e.ticket]
-	return ok && e.owner == f.owner
-}
-
 // openWaker sees to it that there is a waker, where there can be one.
 func (f *File) openWaker() (err error) {
 	if f.waker == nil && !f.portable {
@@ -380,103 +307,8 @@ func (f *File) openWaker() (err error) {
 	return err
 }
 
-// claim sees to it that we have a number as an owner, and that the next ticket is not one that we have from before damage.
-func (f *File) claim(st *state) error {
-	for {
-		if _, ok := f.mine[st.next]; !ok {
-			break
-		}
-		st.next++
-	}
-	for n := max(uint32(st.next), f.owner0+1); f.owner == 0; n++ { // a number that nobody has had lately
-		if n == 0 || st.belongs(n) {
-			continue
-		}
-		switch err := f.owners.claim(n); {
-		case err == nil:
-			f.owner = n
-		case !errors.Is(err, errTaken):
-			return err
-		}
-	}
-	return nil
-}
-
-// belongs reports whether an entry belongs to an owner.
-func (s *state) belongs(owner uint32) bool {
-	has := func(e entry) bool { return e.owner == owner }
-	return slices.ContainsFunc(s.waiting, has) || slices.ContainsFunc(s.granted, has)
-}
-
 // timeOf returns the time on the wall clock, and on the monotonic one, of an instant on the boot clock.
 func (f *File) timeOf(at int64) time.Time { return f.wall().Add(time.Duration(at - f.clock.now())) }
-
-// lock takes mu and the lock of the file, unless ctx ends first.
-func (f *File) lock(ctx context.Context) error {
-	select {
-	case f.mu <- struct{}{}:
-	default: // a select with one way costs a fifth of one with two
-		select {
-		case f.mu <- struct{}{}:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	err := error(nil)
-	switch {
-	case f.closed:
-		err = ErrClosed
-	case f.h == noHandle:
-		err = f.open()
-	}
-	if err != nil {
-		<-f.mu
-		return err
-	}
-	return f.lockFile(ctx)
-}
-
-func (f *File) unlock() (err error) {
-	if f.h != noHandle {
-		err = f.h.unlock()
-	}
-	<-f.mu
-	return err
-}
-
-// lockFile takes the lock of the file, or gives mu back. A holder that was stopped may keep it for long.
-func (f *File) lockFile(ctx context.Context) error {
-	ok, err := f.h.tryLock()
-	switch {
-	case err != nil:
-		<-f.mu
-		return err
-	case ok:
-		return nil
-	case ctx.Done() == nil:
-		if err = f.h.lock(); err != nil {
-			<-f.mu
-		}
-		return err
-	}
-	locked := make(chan error, 1)
-	go func() { locked <- f.h.lock() }()
-	select {
-	case err := <-locked:
-		if err != nil {
-			<-f.mu
-		}
-		return err
-	case <-ctx.Done():
-	}
-	go func() { // the call can't be ended: mu is given back when it is over
-		if <-locked == nil {
-			_ = f.h.unlock()
-		}
-		<-f.mu
-	}()
-	return context.Cause(ctx)
-}
 
 func pathError(path string, err error) error {
 	var pe *fs.PathError

@@ -29,8 +29,8 @@ func ParseAlgorithm(name string) (Algorithm, error) {
 	return Algorithm(i), err
 }
 
-// isWindow reports whether it counts what lies in a window; otherwise it is a bucket.
-func (a Algorithm) isWindow() bool { return a == SlidingWindow || a == FixedWindow }
+// IsWindow reports whether it counts what lies in a window. Otherwise it is a bucket, which has a burst.
+func (a Algorithm) IsWindow() bool { return a == SlidingWindow || a == FixedWindow }
 
 // An Align says when the windows of a FixedWindow begin.
 type Align uint8

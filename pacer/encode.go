@@ -6,52 +6,7 @@ import (
 	"time"
 )
 
-var errNoGCRA = errors.New("not the state of a limit")
-
-// GCRASize is the length of a GCRA as bytes.
-const GCRASize = 13 * 8
-
-// AppendBinary appends the state to b as GCRASize bytes. The error is always nil.
-func (g *GCRA) AppendBinary(b []byte) ([]byte, error) {
-	for _, v := range [...]int64{
-		g.limit.Events, int64(g.limit.Per), g.limit.Burst,
-		g.tat.ns, g.tat.num,
-		g.since, g.last, boolInt(g.any),
-		g.debt.ns, g.debt.num,
-		g.old.Events, int64(g.old.Per), g.old.Burst,
-	} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(v))
-	}
-	return b, nil
-}
-
-// UnmarshalBinary sets the state to what AppendBinary has made of one. Bytes that can't be one are an error, and leave
-// it as it was.
-func (g *GCRA) UnmarshalBinary(b []byte) error {
-	if len(b) != GCRASize {
-		return errNoGCRA
-	}
-	next := func() int64 {
-		v := int64(binary.LittleEndian.Uint64(b))
-		b = b[8:]
-		return v
-	}
-	limit := func() Limit { return Limit{Events: next(), Per: time.Duration(next()), Burst: next()} }
-	var to GCRA
-	to.limit = limit()
-	to.tat = instant{next(), next()}
-	to.since, to.last = next(), next()
-	granted := next()
-	to.any = granted == 1
-	to.debt = instant{next(), next()}
-	to.old = limit()
-	if to.limit.Validate() != nil || to.old.Validate() != nil || granted != boolInt(to.any) ||
-		!to.tat.of(to.limit) || !to.debt.of(to.old) {
-		return errNoGCRA
-	}
-	*g = to
-	return nil
-}
+var errNoSchedule = errors.New("not the state of a limit")
 
 // A Schedule is its head, what was said where anything was, and its limits, each with its zone and state. What most have
 // not is left out, so that what is written at each grant is short. Of a sliding window there is no run but the newest.
@@ -61,9 +16,6 @@ const (
 	meterHead    = 4 * 8
 	meterMost    = meterHead + 7*8 // of a bucket whose rate was zero, or of a window with its zone
 )
-
-// ScheduleSize returns the length as bytes that a Schedule with so many limits has at the most.
-func ScheduleSize(limits int) int { return scheduleHead + saidSize + limits*meterMost }
 
 // What the first number of a Schedule says.
 const (
@@ -83,7 +35,7 @@ const (
 	tagMost    = 1<<18 - 1
 )
 
-// AppendBinary appends the state to b, as ScheduleSize bytes at the most. What a sliding window remembers but its newest run
+// AppendBinary appends the state to b: 112 bytes, and 88 for each limit, at the most. What a sliding window remembers but its newest run
 // is not part of them. The error is always nil.
 func (s *Schedule) AppendBinary(b []byte) ([]byte, error) {
 	said := s.said()
@@ -141,7 +93,7 @@ func (m *meter) appendBinary(b []byte) []byte {
 
 // hasOld reports whether it is a bucket that remembers a rate it had before.
 func (m *meter) hasOld() bool {
-	return !m.set.Algorithm.isWindow() && (m.gcra.debt != instant{} || m.gcra.old != Limit{})
+	return !m.set.Algorithm.IsWindow() && (m.gcra.debt != instant{} || m.gcra.old != Limit{})
 }
 
 func appendInts(b []byte, ints ...int64) []byte {
@@ -188,7 +140,7 @@ func (r *reader) text(size int) (text string, ok bool) {
 func (s *Schedule) UnmarshalBinary(b []byte) error {
 	if !s.parse(b) {
 		*s = Schedule{}
-		return errNoGCRA
+		return errNoSchedule
 	}
 	s.know()
 	return nil
@@ -243,7 +195,7 @@ func (m *meter) parse(r *reader, s *Schedule) bool {
 		_, err := zoneOf(m.set.Zone)
 		m.void = err != nil
 	}
-	if r.short || m.set.check() != nil || tag&flagOld != 0 && m.set.Algorithm.isWindow() {
+	if r.short || m.set.check() != nil || tag&flagOld != 0 && m.set.Algorithm.IsWindow() {
 		return false
 	}
 	m.limit = m.set

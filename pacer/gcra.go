@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A GCRA is the state of one limit, and the arithmetic on it: the generic cell rate algorithm in its virtual scheduling
+// A gcra is the state of one limit, and the arithmetic on it: the generic cell rate algorithm in its virtual scheduling
 // form (ITU-T I.371, annex A), which is a token bucket, and with a burst of 1 evenly spaced grants.
 //
 //	T    = Per/Events      the interval of one unit, a fraction of nanoseconds
@@ -23,12 +23,12 @@ import (
 // not either. A slot is rounded up: it is never early.
 //
 // Those who wait are not part of it: as long as each of them asked before the slot of the first, their units come in one
-// run, and the slot of any of them is Slot(t, sum of the costs up to and with its own), t being that of the first.
+// run, and the slot of any of them is slot(t, sum of the costs up to and with its own), t being that of the first.
 //
 // Times are whole nanoseconds, 0 or more, on a clock that never steps; which one is up to the caller, who passes them
-// in. A GCRA is a plain value of fixed size: a copy of it is a snapshot, and AppendBinary makes it bytes. It knows no
-// locks. The zero GCRA is that of the zero Limit, which grants nothing.
-type GCRA struct {
+// in. A gcra is a plain value of fixed size: a copy of it is a snapshot. It knows no locks. The zero gcra is that of the zero
+// Limit, which grants nothing.
+type gcra struct {
 	limit Limit
 	tat   instant
 	since int64   // when the limit was set, in ns: no slot of those who wait lies before it
@@ -38,22 +38,16 @@ type GCRA struct {
 	old   Limit   // the limit that debt was counted in
 }
 
-// NewGCRA returns the state of an idle limit: its bucket is full.
-func NewGCRA(limit Limit) GCRA { return GCRA{limit: limit.bucket()} }
-
-// Limit returns the limit in force.
-func (g *GCRA) Limit() Limit { return g.limit }
-
-// Last returns the slot of the last grant, and false if there has been none.
-func (g *GCRA) Last() (at int64, ok bool) { return g.last, g.any }
+// newGCRA returns the state of an idle limit: its bucket is full.
+func newGCRA(limit Limit) gcra { return gcra{limit: limit.bucket()} }
 
 // An instant is ns + num/Events nanoseconds after the epoch of a Pacer, 0 <= num < Events.
 type instant struct{ ns, num int64 }
 
-// Slot returns the earliest instant at or after t at which n units may be granted, or false if there is none as the limit
+// slot returns the earliest instant at or after t at which n units may be granted, or false if there is none as the limit
 // allows no events. It changes nothing. An n above the burst has the slot that the last of its units would have if they
 // were asked for one by one.
-func (g *GCRA) Slot(t, n int64) (at int64, ok bool) {
+func (g *gcra) slot(t, n int64) (at int64, ok bool) {
 	t = max(t, g.since)
 	switch {
 	case g.limit.Events <= 0:
@@ -66,25 +60,15 @@ func (g *GCRA) Slot(t, n int64) (at int64, ok bool) {
 	return max(t, due.ceil()), true
 }
 
-// Take makes a grant of n units, asked for at t, at its slot. There must be one.
-func (g *GCRA) Take(t, n int64) {
-	t = max(t, g.since)
-	g.last, _ = g.Slot(t, n)
-	g.any = true
-	if g.limit.Per > 0 {
-		g.tat = g.base(t).add(g.limit, n)
-	}
-}
-
 // account puts n units on account that are asked for at t, and finish makes the grant of them: at an instant that is no
 // earlier than their slot. In between the limit may change.
-func (g *GCRA) account(t, n int64) {
+func (g *gcra) account(t, n int64) {
 	if g.limit.Events > 0 && g.limit.Per > 0 {
 		g.tat = g.base(max(t, g.since)).add(g.limit, n)
 	}
 }
 
-func (g *GCRA) finish(t, n, at int64) {
+func (g *gcra) finish(t, n, at int64) {
 	g.last, g.any = at, true
 	if g.limit.Events <= 0 || g.limit.Per == 0 {
 		return
@@ -99,16 +83,16 @@ func (g *GCRA) finish(t, n, at int64) {
 	}
 }
 
-func (g *GCRA) base(t int64) instant {
+func (g *gcra) base(t int64) instant {
 	if g.tat.ns < t {
 		return instant{ns: t}
 	}
 	return g.tat
 }
 
-// Empty leaves nothing in the bucket at t, as if the whole burst had been granted then: the next unit comes at t + T at
+// empty leaves nothing in the bucket at t, as if the whole burst had been granted then: the next unit comes at t + T at
 // the earliest. It never fills the bucket. It is how what was granted, but is not known any more, is made up for.
-func (g *GCRA) Empty(t int64) {
+func (g *gcra) empty(t int64) {
 	if !g.any || g.last < t {
 		g.last, g.any = t, true
 	}
@@ -122,9 +106,9 @@ func (g *GCRA) Empty(t int64) {
 	}
 }
 
-// SetLimit changes the limit at now. What has been granted stays granted: the units that are left in the bucket are as
+// setLimit changes the limit at now. What has been granted stays granted: the units that are left in the bucket are as
 // many as before, at most the new burst. A higher burst brings no units by itself.
-func (g *GCRA) SetLimit(now int64, to Limit) {
+func (g *gcra) setLimit(now int64, to Limit) {
 	to = to.bucket()
 	from := g.limit
 	if from == to {

@@ -10,42 +10,9 @@ import (
 	"github.com/throttle-cli/throttle/pacer"
 )
 
-func TestGCRAIsItsBytes(t *testing.T) {
-	g := pacer.NewGCRA(pacer.Per(3, time.Second).WithBurst(2))
-	for step := range int64(5) {
-		switch step {
-		case 2:
-			g.SetLimit(step, pacer.Limit{})
-		case 3:
-			g.SetLimit(step, pacer.Per(7, time.Second))
-		default:
-			g.Take(step, 2)
-		}
-		b, err := g.AppendBinary(nil)
-		if err != nil || len(b) != pacer.GCRASize {
-			t.Fatalf("%d bytes, %v", len(b), err)
-		}
-		var h pacer.GCRA
-		if err := h.UnmarshalBinary(b); err != nil || h != g {
-			t.Errorf("after step %d: %+v, %v; want %+v", step, h, err, g)
-		}
-	}
-	var h pacer.GCRA
-	for _, bad := range [][]byte{nil, make([]byte, pacer.GCRASize-1), make([]byte, pacer.GCRASize+1)} {
-		if h.UnmarshalBinary(bad) == nil {
-			t.Errorf("%d bytes are taken for a state", len(bad))
-		}
-	}
-	b, _ := g.AppendBinary(nil)
-	b[4*8+7] = 0x80 // a negative fraction
-	if h.UnmarshalBinary(b) == nil || h != (pacer.GCRA{}) {
-		t.Error("a negative fraction is taken for a state")
-	}
-}
-
 func TestEmptyTakesWhatIsInTheBucketAndNoMore(t *testing.T) {
 	const s = int64(time.Second)
-	g := pacer.NewGCRA(pacer.Every(time.Second).WithBurst(3))
+	g := pacer.NewSchedule(pacer.Every(time.Second).WithBurst(3))
 	g.Empty(100 * s)
 	for n, want := range map[int64]int64{1: 101, 3: 103} {
 		if at, _ := g.Slot(100*s, n); at != want*s {
@@ -57,9 +24,9 @@ func TestEmptyTakesWhatIsInTheBucketAndNoMore(t *testing.T) {
 		t.Error("Empty has filled the bucket")
 	}
 	for _, void := range []pacer.Limit{{}, pacer.Unlimited()} {
-		g := pacer.NewGCRA(void)
+		g := pacer.NewSchedule(void)
 		g.Empty(100 * s)
-		g.SetLimit(100*s, pacer.Every(time.Second).WithBurst(3))
+		g.SetLimits(100*s, pacer.Limits{pacer.Every(time.Second).WithBurst(3)})
 		if at, ok := g.Slot(100*s, 1); at != 101*s || !ok {
 			t.Errorf("emptied at %v, the first unit is due at %v", void, time.Duration(at))
 		}
@@ -131,7 +98,7 @@ func TestScheduleIsItsBytes(t *testing.T) {
 			sch.SetPaused(now, false)
 			sch.Cool(now, time.Minute)
 		case 10:
-			sch.SetLimit(now, pacer.Unlimited())
+			sch.SetLimits(now, pacer.Limits{pacer.Unlimited()})
 		default:
 			sch.Take(now, 2)
 		}

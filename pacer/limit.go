@@ -110,7 +110,7 @@ func (l *Limit) check() error {
 		return fmt.Errorf("limit %d per %v with burst %d: no part may be negative", l.Events, l.Per, l.Burst)
 	case l.Algorithm > FixedWindow:
 		return fmt.Errorf("limit of %d per %v: unknown algorithm %d", l.Events, l.Per, l.Algorithm)
-	case l.Algorithm.isWindow() && l.Burst > 0:
+	case l.Algorithm.IsWindow() && l.Burst > 0:
 		return fmt.Errorf("burst=%d does not go with algorithm=%v: all of its %d may be granted at once, %w", l.Burst, l.Algorithm, l.Events, errNoBurst)
 	case l.Algorithm != FixedWindow && (l.Align != AtFirstUse || l.Zone != ""):
 		return fmt.Errorf("align=%v, zone=%q: they go with algorithm=%v only, not with %v", l.Align, l.Zone, FixedWindow, l.Algorithm)
@@ -159,9 +159,9 @@ func (l Limit) Equal(m Limit) bool {
 // kin returns how near l and m are: 3 if they allow the same, 2 if they have the same algorithm and period, 1 if they have the
 // same algorithm, and 0 otherwise. What keeps a pace and what has a bucket is the same algorithm.
 func (l Limit) kin(m Limit) int {
-	window := l.Algorithm.isWindow()
+	window := l.Algorithm.IsWindow()
 	switch {
-	case window != m.Algorithm.isWindow() || window && l.Algorithm != m.Algorithm:
+	case window != m.Algorithm.IsWindow() || window && l.Algorithm != m.Algorithm:
 		return 0
 	case !window && l.compareRate(m) == 0 && l.burst() == m.burst() || window && l == m:
 		return 3
@@ -178,7 +178,7 @@ func (l Limit) stricter(m Limit) Limit {
 	if l.compareRate(m) > 0 {
 		strict = m
 	}
-	if l.Algorithm.isWindow() {
+	if l.Algorithm.IsWindow() {
 		return strict
 	}
 	strict.Burst = min(l.burst(), m.burst())
@@ -236,7 +236,7 @@ func (l Limit) burst() int64 {
 
 // most returns how many units l can grant at once.
 func (l Limit) most() int64 {
-	if l.Algorithm.isWindow() {
+	if l.Algorithm.IsWindow() {
 		return max(l.Events, 1)
 	}
 	return l.burst()
@@ -319,7 +319,7 @@ func (e *CostError) Error() string {
 	switch {
 	case e.Cost < 1:
 		return fmt.Sprintf("cost %d: a grant costs 1 or more", e.Cost)
-	case e.Limit.Algorithm.isWindow():
+	case e.Limit.Algorithm.IsWindow():
 		return fmt.Sprintf("cost %d is above the %d of the limit %v, which is the most that one grant can take", e.Cost, e.Burst, e.Limit)
 	}
 	return fmt.Sprintf("cost %d is above the burst of %d, which is the most that one grant can take", e.Cost, e.Burst)

@@ -136,7 +136,7 @@ func (l Limits) Stricter(m Limits) Limits {
 
 // mergeable reports whether one limit can take the place of two of different keepers. Single says that there are no other buckets.
 func mergeable(a, b Limit, single bool) bool {
-	if a.Algorithm.isWindow() {
+	if a.Algorithm.IsWindow() {
 		return a.kin(b) == 2
 	}
 	return single && a.kin(b) > 0
@@ -149,7 +149,7 @@ func (l Limits) bounded() Limits {
 
 func (l Limits) buckets() (n int) {
 	for _, limit := range l {
-		if !limit.Algorithm.isWindow() {
+		if !limit.Algorithm.IsWindow() {
 			n++
 		}
 	}
@@ -170,7 +170,7 @@ func (l Limits) Share(n int) Limits {
 func (l Limit) share(n int64) Limit {
 	switch {
 	case n == 1 || l.Events <= 0 || l.Per == 0:
-	case !l.Algorithm.isWindow():
+	case !l.Algorithm.IsWindow():
 		l.Burst = l.most()
 		if l.Burst == 1 && l.Algorithm == Paced {
 			l.Burst = 0

@@ -1,10 +1,12 @@
 package pacer
 
+import "time"
+
 // A meter is the state of one limit of a Schedule.
 type meter struct {
 	set   Limit // as it was set
 	limit Limit // in force: what is left of it where feedback has cut it
-	gcra  GCRA  // that of a bucket
+	gcra  gcra  // that of a bucket
 	ring  *Ring // that of a sliding window, otherwise nil
 	win   fixed // that of a fixed window
 	cal   *calendar
@@ -18,7 +20,7 @@ func newMeter(l Limit) meter {
 		m.ring = &Ring{}
 	case FixedWindow:
 	default:
-		m.gcra = NewGCRA(l)
+		m.gcra = newGCRA(l)
 	}
 	return m
 }
@@ -43,8 +45,8 @@ func (m *meter) frame(wall int64) *frame {
 // what it can grant at once has the slot that the last of its units would have.
 func (m *meter) slot(t, n, wall int64) (at int64, ok bool) {
 	switch {
-	case !m.set.Algorithm.isWindow():
-		return m.gcra.Slot(t, n)
+	case !m.set.Algorithm.IsWindow():
+		return m.gcra.slot(t, n)
 	case m.limit.Events <= 0:
 		return 0, false
 	case m.open():
@@ -60,7 +62,7 @@ func (m *meter) slot(t, n, wall int64) (at int64, ok bool) {
 // account already.
 func (m *meter) take(t, n, at, wall int64) {
 	switch {
-	case !m.set.Algorithm.isWindow():
+	case !m.set.Algorithm.IsWindow():
 		m.gcra.finish(t, n, at)
 	case m.open() || m.limit.Events <= 0:
 	case m.ring != nil:
@@ -73,14 +75,14 @@ func (m *meter) take(t, n, at, wall int64) {
 // scale makes the limit in force a part of the one that is set, in 1/10,000, from at on.
 func (m *meter) scale(at, w int64) {
 	m.limit = m.set.scaled(w)
-	if !m.set.Algorithm.isWindow() {
-		m.gcra.SetLimit(at, m.limit)
+	if !m.set.Algorithm.IsWindow() {
+		m.gcra.setLimit(at, m.limit)
 	}
 }
 
 // full reports whether nothing that was granted holds anybody up at now, nor will.
 func (m *meter) full(now, wall int64) bool {
-	if m.set.Algorithm.isWindow() && (m.ring == nil && now < m.win.end || m.ring != nil && m.ring.total > 0 && m.ring.newest().at > now-int64(m.limit.Per)) {
+	if m.set.Algorithm.IsWindow() && (m.ring == nil && now < m.win.end || m.ring != nil && m.ring.total > 0 && m.ring.newest().at > now-int64(m.limit.Per)) {
 		return false
 	}
 	at, ok := m.slot(now, m.set.most(), wall)
@@ -90,8 +92,8 @@ func (m *meter) full(now, wall int64) bool {
 // empty leaves nothing at t, as if all that can be granted at once had been granted then.
 func (m *meter) empty(t, wall int64) {
 	switch {
-	case !m.set.Algorithm.isWindow():
-		m.gcra.Empty(t)
+	case !m.set.Algorithm.IsWindow():
+		m.gcra.empty(t)
 	case m.limit.Events <= 0 || m.open():
 	case m.ring != nil:
 		t = m.ring.from(t)
@@ -109,7 +111,7 @@ func (m *meter) empty(t, wall int64) {
 // remembered returns what is known of what was granted, as runs in order: those that may still hold somebody up at now.
 func (m *meter) remembered(now, last int64) (runs []run) {
 	switch {
-	case !m.set.Algorithm.isWindow():
+	case !m.set.Algorithm.IsWindow():
 		if !m.gcra.any {
 			return nil
 		}
@@ -158,8 +160,8 @@ func (m *meter) adopt(now int64, to Limit, wall int64) {
 	from := m.set
 	m.set, m.limit, m.void = to, to, to.validate() != nil
 	switch {
-	case !to.Algorithm.isWindow():
-		m.gcra.SetLimit(now, to)
+	case !to.Algorithm.IsWindow():
+		m.gcra.setLimit(now, to)
 	case m.ring == nil && (from.Per != to.Per || from.Align != to.Align || from.Zone != to.Zone):
 		m.cal = newCalendar(to)
 		if m.win.end > 0 && to.Per > 0 { // it began when it did, and ends as the new one says
@@ -168,4 +170,50 @@ func (m *meter) adopt(now int64, to Limit, wall int64) {
 			m.win.count = count
 		}
 	}
+}
+
+// A Usage is how much of a limit is used up.
+type Usage struct {
+	Limit     Limit         // in force
+	Quota     int64         // what can be granted at once, when nothing is used up: the burst, or the N of a window; 0: any number
+	Remaining int64         // of that, now
+	Reset     time.Duration // until there is more than that; 0 if nothing is used up
+}
+
+// Usage returns how much of each limit is used up at now. Those who wait are no part of it.
+func (s *Schedule) Usage(now int64) []Usage {
+	c := s.Clone()
+	c.advance(now)
+	usage := make([]Usage, c.count)
+	for i := range usage {
+		if s.void { // nothing is left: nothing is granted
+			usage[i] = Usage{Limit: c.at(i).limit, Quota: c.at(i).limit.most()}
+			continue
+		}
+		usage[i] = c.at(i).usage(now, c.wall)
+	}
+	return usage
+}
+
+func (m *meter) usage(now, wall int64) Usage {
+	u := Usage{Limit: m.limit}
+	if m.limit.Events <= 0 || m.open() {
+		return u
+	}
+	u.Quota = m.limit.most()
+	lo, hi := int64(0), u.Quota // so many can be granted now
+	for lo < hi {
+		n := lo + (hi-lo+1)/2
+		if at, _ := m.slot(now, n, wall); at <= now {
+			lo = n
+		} else {
+			hi = n - 1
+		}
+	}
+	u.Remaining = lo
+	if lo < u.Quota {
+		at, _ := m.slot(now, lo+1, wall)
+		u.Reset = time.Duration(at - now)
+	}
+	return u
 }

@@ -243,7 +243,7 @@ func (p *Pacer) ReserveN(n int) (*Reservation, error) {
 // Validate says.
 func (p *Pacer) SetLimit(limit Limit) { p.SetLimits(Limits{limit}) }
 
-// SetLimits is SetLimit for several limits.
+// SetLimits is SetLimit for several limits, as Limits.Validate says which are valid.
 func (p *Pacer) SetLimits(limits Limits) {
 	p.change(func(now int64) {
 		p.date()

@@ -1,9 +1,6 @@
 package pacer
 
-import (
-	"math"
-	"time"
-)
+import "math"
 
 // A Schedule is the state of a key: that of its limits, and what the remote, or a person, has said since. A grant is made when
 // all limits allow it, and counts for all of them. The slots are after the cooldown, at the rate in force then; there are none
@@ -15,7 +12,7 @@ import (
 //     window has room for one unit at least.
 //   - A pause: no slot until somebody resumes, and none before that.
 //
-// Like a GCRA it knows no clock. What is due by now must have been taken before anything else is done to it. A copy of it
+// Like a gcra it knows no clock. What is due by now must have been taken before anything else is done to it. A copy of it
 // shares parts with it: Clone makes one that does not.
 type Schedule struct {
 	one   meter   // the first limit
@@ -84,7 +81,7 @@ func limitsMost(s *Schedule) int64 {
 // plainly finds out whether the short way will do.
 func (s *Schedule) plainly() {
 	l := &s.one.limit
-	s.plain = s.count == 1 && !l.Algorithm.isWindow() && l.Events > 0 && !s.void && !s.paused && !s.pending && s.adapt.most == 0
+	s.plain = s.count == 1 && !l.Algorithm.IsWindow() && l.Events > 0 && !s.void && !s.paused && !s.pending && s.adapt.most == 0
 	if s.plain && l.Per > 0 {
 		s.unit = instant{}.add(s.one.gcra.limit, 1)
 	}
@@ -156,52 +153,6 @@ func (s *Schedule) HasCalendar() bool {
 	return false
 }
 
-// Ring returns what the i-th limit remembers, if it is a sliding window, otherwise nil.
-func (s *Schedule) Ring(i int) *Ring { return s.at(i).ring }
-
-// HasRing reports whether a limit is a sliding window.
-func (s *Schedule) HasRing() bool {
-	for i := range s.count {
-		if s.at(i).ring != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// Recall gives the ring of the i-th limit its runs, where UnmarshalBinary has left the newest only: from known, which was its ring
-// before, and may be nil. Known is no longer to be used. It returns the positions that are missing still.
-func (s *Schedule) Recall(i int, known *Ring) (from, to uint64) {
-	r := s.at(i).ring
-	if r.end-r.first < 2 {
-		return 0, 0
-	}
-	newest := r.newest()
-	from, to = r.first, r.end-1
-	if known != nil && known.first <= r.first && r.first < known.end && known.end <= r.end {
-		from = known.end - 1 // the newest may have got more units since, or have been another one
-		r.runs = known.runs
-		have := known.end - r.first
-		if places := placesFor(r.end - r.first); places > uint64(len(r.runs)) {
-			runs := make([]run, places)
-			for at := r.first; at < r.first+have; at++ {
-				runs[at&(places-1)] = known.run(at)
-			}
-			r.runs = runs
-		}
-		if known.end == r.end {
-			from = to
-		}
-	} else {
-		r.runs = make([]run, placesFor(r.end-r.first))
-	}
-	r.set(r.end-1, newest)
-	return from, to
-}
-
-// Forget has the i-th limit, a sliding window, remember nothing.
-func (s *Schedule) Forget(i int) { s.at(i).ring = &Ring{} }
-
 // Len returns how many limits there are.
 func (s *Schedule) Len() int { return s.count }
 
@@ -244,7 +195,7 @@ func (s *Schedule) Slot(t, n int64) (at int64, ok bool) {
 	case s.paused || s.void:
 		return 0, false
 	case s.plain:
-		return s.one.gcra.Slot(max(t, s.since), n)
+		return s.one.gcra.slot(max(t, s.since), n)
 	case !s.pending && s.adapt.most == 0:
 		return s.own(max(t, s.since), n)
 	}
@@ -264,7 +215,7 @@ func (s *Schedule) Grab(now, n int64) bool {
 		case n == 1 && g.tat.ns < now: // the bucket is full
 			g.tat = instant{ns: later(now, s.unit.ns), num: s.unit.num}
 		default:
-			if at, _ := g.Slot(now, n); at > now {
+			if at, _ := g.slot(now, n); at > now {
 				return false
 			}
 			g.account(now, n)
@@ -288,7 +239,7 @@ func (s *Schedule) Bound(t, n int64) (at int64, ok bool) { return s.Slot(t, n) }
 // Fold returns the slot of the last of several grants, one after the other, the first of which is asked for at t, and the others
 // before its slot. There is no end to costs that makes it panic: of none the slot is t.
 func (s *Schedule) Fold(t int64, costs func(yield func(n int64) bool)) (at int64, ok bool) {
-	if s.count == 1 && !s.one.set.Algorithm.isWindow() { // units come in one run
+	if s.count == 1 && !s.one.set.Algorithm.IsWindow() { // units come in one run
 		units := int64(0)
 		costs(func(n int64) bool {
 			units += n
@@ -353,31 +304,6 @@ func (s *Schedule) earliest(t int64) int64 {
 	return max(t, s.since)
 }
 
-// stepped returns the slot of n units by one limit, over the steps of the adaptation.
-//
-// The units of a bucket are on account now, at the rate in force at t. What they take longer than up to a step they take at the
-// rate of that. As they are whole, it makes no difference whether they are put on account before it, or behind. A window has
-// room for more, or fewer, from a step on.
-func (s *Schedule) stepped(m *meter, t, n int64) int64 {
-	c, a := *m, s.adapt // a ring is read only
-	at, _ := c.slot(t, n, s.wall)
-	bucket := !c.set.Algorithm.isWindow()
-	if bucket {
-		c.gcra.account(t, n)
-	}
-	for a.most > 0 && at > a.boundary() {
-		b := a.boundary()
-		a = a.next()
-		c.scale(b, a.now())
-		if bucket {
-			at = c.gcra.tat.add(c.gcra.limit, -c.gcra.limit.burst()).ceil()
-		} else {
-			at, _ = c.slot(max(t, b), n, s.wall)
-		}
-	}
-	return at
-}
-
 func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 	if s.paused || s.void {
 		return 0, false
@@ -388,7 +314,7 @@ func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 		return 0, false
 	}
 	for i := range s.count {
-		if m := s.at(i); !m.set.Algorithm.isWindow() {
+		if m := s.at(i); !m.set.Algorithm.IsWindow() {
 			m.gcra.account(t, n)
 		}
 	}
@@ -399,7 +325,7 @@ func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 	}
 	for i := range s.count {
 		m := s.at(i)
-		if m.set.Algorithm.isWindow() {
+		if m.set.Algorithm.IsWindow() {
 			m.take(step, n, at, s.wall)
 		} else {
 			m.take(t, n, at, s.wall)
@@ -407,244 +333,6 @@ func (s *Schedule) take(t, n int64) (at int64, ok bool) {
 	}
 	s.last, s.any = at, true
 	return at, true
-}
-
-// advance has what is scheduled up to t happen, if nothing is granted in between.
-func (s *Schedule) advance(t int64) {
-	if s.pending && s.until <= t {
-		s.pending = false
-		s.since = max(s.since, s.until) // those who had asked before it ended still have their slots behind it
-		for i := range s.count {
-			g := &s.at(i).gcra
-			if l := g.limit; l.Events > 0 && l.Per > 0 { // one unit is there, and no more
-				if least := (instant{ns: s.until}).add(l, l.burst()-1); g.tat.before(least) {
-					g.tat = least
-				}
-			}
-		}
-		s.plainly()
-	}
-	for s.adapt.most > 0 && s.adapt.boundary() <= t {
-		if b := s.adapt.boundary(); s.fullUntil(b) { // the buckets are full, and remain so: go to the last step at once
-			for left := (t - b) / s.adapt.tick; left > 0 && s.adapt.at(s.adapt.step+1) < whole; left-- {
-				s.adapt.step++
-			}
-		}
-		s.next()
-	}
-}
-
-func (s *Schedule) fullUntil(b int64) bool {
-	for i := range s.count {
-		if m := s.at(i); !m.set.Algorithm.isWindow() && m.gcra.tat.ns >= b {
-			return false
-		}
-	}
-	return true
-}
-
-// next has the next step begin.
-func (s *Schedule) next() {
-	at := s.adapt.boundary()
-	s.adapt = s.adapt.next()
-	s.since = max(s.since, at)
-	for i := range s.count {
-		s.at(i).scale(at, s.adapt.now())
-	}
-	s.plainly()
-}
-
-// Empty leaves nothing at t: each limit is as if all that it can grant at once had been granted then. It never fills one.
-func (s *Schedule) Empty(t int64) {
-	for i := range s.count {
-		s.at(i).empty(t, s.wall)
-	}
-	if !s.any || s.last < t {
-		s.last, s.any = t, true
-	}
-}
-
-// SetLimit makes it the only limit, as SetLimits does.
-func (s *Schedule) SetLimit(now int64, to Limit) { s.SetLimits(now, Limits{to}) }
-
-// SetLimits changes the limits at now. It ends an adaptation: who sets a limit wants that one. A cooldown stays.
-//
-// What has been granted stays granted. A limit takes over what one of the same algorithm has counted, of the same period
-// rather than of another: a bucket keeps its units, up to the new burst, and a window what lies in it, so that one that is
-// raised has room at once, and one that is lowered has none until enough has left it. For a limit that is new among them
-// counts what is remembered of the last grants.
-func (s *Schedule) SetLimits(now int64, to Limits) {
-	s.advance(now)
-	s.adapt = adaptation{}
-	s.set(now, to)
-}
-
-// Restrict is SetLimits, and an adaptation goes on: each limit in force becomes the same part of the new limit as it is of the
-// old one.
-func (s *Schedule) Restrict(now int64, to Limits) {
-	s.advance(now)
-	s.set(now, to)
-	switch {
-	case s.adapt.most == 0:
-	case s.adaptable():
-		for i := range s.count {
-			s.at(i).scale(now, s.adapt.now())
-		}
-	default:
-		s.adapt = adaptation{}
-	}
-	s.plainly()
-}
-
-// set makes to the limits. One that is not in force as a whole is so afterwards.
-func (s *Schedule) set(now int64, to Limits) {
-	if s.count == 1 && len(to) == 1 && s.one.set.kin(to[0]) > 0 {
-		if s.one.limit != to[0] {
-			s.since = max(s.since, now)
-		}
-		s.one.adopt(now, to[0], s.wall)
-		s.know()
-		return
-	}
-	old := make([]*meter, s.count)
-	var known []run
-	units := int64(0)
-	for i := range old {
-		m := s.at(i).fork()
-		if m.ring != nil {
-			m.ring = s.at(i).ring
-		}
-		old[i] = &m
-		runs := m.remembered(now, s.last)
-		n := int64(0)
-		for _, r := range runs {
-			n += r.n
-		}
-		if n > units {
-			known, units = runs, n
-		}
-	}
-	if s.any && units == 0 {
-		known = []run{{s.last, 1}}
-	}
-	s.since = max(s.since, now)
-	s.become(to)
-	taken := make([]bool, len(to))
-	for kin := 3; kin > 0; kin-- {
-		for i := range taken {
-			for k, m := range old {
-				if !taken[i] && m != nil && m.set.kin(to[i]) == kin {
-					*s.at(i) = *m
-					s.at(i).adopt(now, to[i], s.wall)
-					taken[i], old[k] = true, nil
-				}
-			}
-		}
-	}
-	for i := range taken {
-		if !taken[i] {
-			s.at(i).remember(known, now, s.wall)
-			s.at(i).gcra.since = now
-		}
-	}
-	s.know()
-}
-
-// adaptable reports whether there is a rate to cut.
-func (s *Schedule) adaptable() bool {
-	bounded := false
-	for i := range s.count {
-		l := s.at(i).set
-		if l.Events <= 0 {
-			return false
-		}
-		bounded = bounded || l.Per > 0
-	}
-	return bounded
-}
-
-// Throttled records at now that an attempt was throttled that had been granted at slot. It reports whether that is a new
-// event, and not one that was known when the attempt was granted. Random is a random number, which spreads the cooldown of
-// those whom the remote has told nothing.
-func (s *Schedule) Throttled(now, slot int64, f Feedback, random uint64) (isNew bool) {
-	s.advance(now)
-	before := s.until
-	isNew = s.throttled(now, slot, f, random)
-	if isNew && f.Adaptive && s.adaptable() {
-		s.adapt = s.adapt.cut(s.adapt.now(), s.Limits().Slowest())
-		s.adapt.start = max(now, s.until)
-		s.since = max(s.since, now)
-		for i := range s.count {
-			s.at(i).scale(now, s.adapt.least)
-		}
-	}
-	if s.until != before {
-		s.stand()
-	}
-	s.plainly()
-	return isNew
-}
-
-// stand has an adaptation go on, where it is, at the end of the cooldown.
-func (s *Schedule) stand() {
-	if s.adapt.most > 0 {
-		s.adapt.start = s.until - s.adapt.step*s.adapt.tick
-	}
-}
-
-// Cool makes the cooldown end d after now, whatever it was. A d of 0 ends it.
-func (s *Schedule) Cool(now int64, d time.Duration) {
-	s.advance(now)
-	before := s.until
-	s.cool(now, int64(d))
-	if s.until != before {
-		s.stand()
-	}
-	s.plainly()
-}
-
-// SetPaused pauses, or resumes. What comes into the bucket meanwhile stays in it.
-func (s *Schedule) SetPaused(now int64, paused bool) {
-	if s.paused && !paused {
-		s.since = max(s.since, now)
-	}
-	s.paused = paused
-	s.plainly()
-}
-
-// Restart makes the state one of another clock, on which it is known only that the last grant was at at or before. A bucket counts
-// as empty as of then, and a window has all of its grants that much later than they may have been. The rate is no longer cut.
-// The cooldown, of which that much is left at now, stays, and so does a pause.
-func (s *Schedule) Restart(now, at int64, left time.Duration) {
-	to := NewSchedule(s.Limits()...)
-	to.wall = s.wall
-	for i := range s.count {
-		from, m := s.at(i), to.at(i)
-		switch d := at - s.last; {
-		case !m.set.Algorithm.isWindow():
-			m.gcra.Empty(at)
-		case !s.any:
-		case m.ring != nil:
-			m.ring = &Ring{}
-			*m.ring = *from.ring
-			m.ring.Rebase(0) // it is another one
-			m.ring.shift(d)
-		case m.cal != nil && from.win.end > 0: // the calendar goes on
-			m.win = from.win
-			m.win.end = min(max(from.win.wall-s.wall, now), now+from.win.end-from.win.start)
-			m.win.start = min(at, now, m.win.end)
-		case from.win.end > 0:
-			m.win = from.win
-			m.win.start, m.win.end = from.win.start+d, max(from.win.end+d, 1)
-		}
-	}
-	to.last, to.any = at, true
-	to.cooling = cooling{row: s.row, events: s.events, paused: s.paused, length: s.length}
-	if d := min(int64(left), s.length); d > 0 {
-		to.hold(later(now, d), s.length)
-	}
-	to.plainly()
-	*s = to
 }
 
 // Forgettable reports whether nobody has said anything that holds at now: there is no cooldown, and no pause.
@@ -663,50 +351,4 @@ func (s *Schedule) Idle(now int64) bool {
 		}
 	}
 	return c.adapt.most == 0
-}
-
-// A Usage is how much of a limit is used up.
-type Usage struct {
-	Limit     Limit         // in force
-	Quota     int64         // what can be granted at once, when nothing is used up: the burst, or the N of a window; 0: any number
-	Remaining int64         // of that, now
-	Reset     time.Duration // until there is more than that; 0 if nothing is used up
-}
-
-// Usage returns how much of each limit is used up at now. Those who wait are no part of it.
-func (s *Schedule) Usage(now int64) []Usage {
-	c := s.Clone()
-	c.advance(now)
-	usage := make([]Usage, c.count)
-	for i := range usage {
-		if s.void { // nothing is left: nothing is granted
-			usage[i] = Usage{Limit: c.at(i).limit, Quota: c.at(i).limit.most()}
-			continue
-		}
-		usage[i] = c.at(i).usage(now, c.wall)
-	}
-	return usage
-}
-
-func (m *meter) usage(now, wall int64) Usage {
-	u := Usage{Limit: m.limit}
-	if m.limit.Events <= 0 || m.open() {
-		return u
-	}
-	u.Quota = m.limit.most()
-	lo, hi := int64(0), u.Quota // so many can be granted now
-	for lo < hi {
-		n := lo + (hi-lo+1)/2
-		if at, _ := m.slot(now, n, wall); at <= now {
-			lo = n
-		} else {
-			hi = n - 1
-		}
-	}
-	u.Remaining = lo
-	if lo < u.Quota {
-		at, _ := m.slot(now, lo+1, wall)
-		u.Reset = time.Duration(at - now)
-	}
-	return u
 }

@@ -234,6 +234,52 @@ func (s *Ring) shift(d int64) {
 	s.begin += d
 }
 
+// Ring returns what the i-th limit remembers, if it is a sliding window, otherwise nil.
+func (s *Schedule) Ring(i int) *Ring { return s.at(i).ring }
+
+// HasRing reports whether a limit is a sliding window.
+func (s *Schedule) HasRing() bool {
+	for i := range s.count {
+		if s.at(i).ring != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// Recall gives the ring of the i-th limit its runs, where UnmarshalBinary has left the newest only: from known, which was its ring
+// before, and may be nil. Known is no longer to be used. It returns the positions that are missing still.
+func (s *Schedule) Recall(i int, known *Ring) (from, to uint64) {
+	r := s.at(i).ring
+	if r.end-r.first < 2 {
+		return 0, 0
+	}
+	newest := r.newest()
+	from, to = r.first, r.end-1
+	if known != nil && known.first <= r.first && r.first < known.end && known.end <= r.end {
+		from = known.end - 1 // the newest may have got more units since, or have been another one
+		r.runs = known.runs
+		have := known.end - r.first
+		if places := placesFor(r.end - r.first); places > uint64(len(r.runs)) {
+			runs := make([]run, places)
+			for at := r.first; at < r.first+have; at++ {
+				runs[at&(places-1)] = known.run(at)
+			}
+			r.runs = runs
+		}
+		if known.end == r.end {
+			from = to
+		}
+	} else {
+		r.runs = make([]run, placesFor(r.end-r.first))
+	}
+	r.set(r.end-1, newest)
+	return from, to
+}
+
+// Forget has the i-th limit, a sliding window, remember nothing.
+func (s *Schedule) Forget(i int) { s.at(i).ring = &Ring{} }
+
 // A fixed is the state of a fixed window: the one in which the last grant lies.
 //
 // Where windows are those of a calendar the end of one is computed when it is opened, and stands then on the clock that does not

@@ -23,8 +23,6 @@ type Options struct {
 	File   string              // the one and only file; "" for those of Paths
 	Getenv func(string) string // os.Getenv
 	Checks Checks
-	// BuiltIn has what holds where nobody says anything: by field, as in a file. They are not checked.
-	BuiltIn map[string]string
 }
 
 // Checks say what is wrong with a text, by an error that quotes it and says what is accepted. One that is nil accepts all.
@@ -41,7 +39,6 @@ type Checks struct {
 // A Config is what the files say. It does not change, and may be used by several goroutines.
 type Config struct {
 	files    []*file // the nearest first
-	builtIn  map[string]string
 	checks   Checks
 	warnings []string
 }
@@ -103,7 +100,7 @@ func Load(o Options) (*Config, error) {
 	if o.File == "" {
 		paths = Paths(o.Getenv)
 	}
-	c := &Config{builtIn: o.BuiltIn, checks: o.Checks}
+	c := &Config{checks: o.Checks}
 	var wrong Errors
 	var seen []fs.FileInfo
 	for _, path := range paths {
@@ -128,16 +125,6 @@ func Load(o Options) (*Config, error) {
 		return nil, wrong
 	}
 	return c, nil
-}
-
-// Check returns what is wrong with a file, in the order of its lines.
-func Check(path string, checks Checks) []error {
-	data, _, err := read(path, true)
-	if err != nil {
-		return []error{err}
-	}
-	_, problems := decode(path, data, checks)
-	return problems.Unwrap()
 }
 
 // maxFile is how large a file may be: it would be a mistake.

@@ -65,11 +65,21 @@ func env(vars map[string]string) func(string) string {
 func load(t *testing.T, text string) *config.Config {
 	t.Helper()
 	write(t, map[string]string{config.FileName: text})
-	c, err := config.Load(config.Options{Getenv: env(nil), Checks: checks(), BuiltIn: map[string]string{"algorithm": "paced", "burst": "1"}})
+	c, err := config.Load(config.Options{Getenv: env(nil), Checks: checks()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// wrongWith returns what is wrong with a file.
+func wrongWith(t *testing.T, path string) config.Errors {
+	t.Helper()
+	var wrong config.Errors
+	if _, err := config.Load(config.Options{File: path, Checks: checks()}); err != nil && !errors.As(err, &wrong) {
+		t.Fatal(err)
+	}
+	return wrong
 }
 
 func lookup(t *testing.T, c *config.Config, limit, account string, given map[string]config.Given) *config.Effective {

@@ -21,9 +21,6 @@ const (
 
 // The example has no error, and every field.
 func TestExample(t *testing.T) {
-	for _, err := range config.Check(exampleFile, byname.Checks()) {
-		t.Error(err)
-	}
 	c, err := config.Load(config.Options{File: exampleFile, Checks: byname.Checks()})
 	if err != nil {
 		t.Fatal(err)

@@ -20,7 +20,7 @@ func UnsetIn(data []byte, e Entry) ([]byte, error) {
 	return edit("f.toml", data, e, Checks{}, func(d *document) ([]byte, error) { return d.unset("f.toml", e) })
 }
 
-// CheckText is Check on a text.
+// CheckText returns what is wrong with a text.
 func CheckText(data []byte) []error {
 	_, wrong := decode("f.toml", data, Checks{})
 	return wrong

@@ -101,17 +101,6 @@ func (e *Effective) Texts(name string) []string {
 	return v.Texts
 }
 
-// FromFile returns the values that a file has, which are those that the flags don't have yet.
-func (e *Effective) FromFile() []Value {
-	var values []Value
-	for _, v := range e.Values {
-		if v.Origin.File != "" {
-			values = append(values, v)
-		}
-	}
-	return values
-}
-
 // A level is one of those that are asked.
 type level struct {
 	origin Origin
@@ -150,7 +139,7 @@ func (c *Config) Lookup(name, of string, given map[string]Given) (*Effective, er
 		}
 		levels = append(levels, level{Origin{Level: Defaults, File: f.name, Stored: f.stored}, own})
 	}
-	levels = append(levels, c.builtInFor(name, of))
+	levels = append(levels, builtInFor(name, of))
 	for _, f := range fields() {
 		if v, ok := choose(f.name, levels); ok {
 			e.Values = append(e.Values, v)
@@ -170,12 +159,9 @@ func flags(given map[string]Given) level {
 	return level{Origin{Level: Flag}, own}
 }
 
-// builtInFor returns what holds where nobody says anything. The key is then that of the limit and the account.
-func (c *Config) builtInFor(name, of string) level {
+// builtInFor returns what holds where nobody says anything: the key is that of the limit and the account.
+func builtInFor(name, of string) level {
 	own := make(settings)
-	for field, text := range c.builtIn {
-		own[field] = setting{texts: []string{text}}
-	}
 	switch {
 	case of != "":
 		own[fieldKey] = setting{texts: []string{name + ":" + of}}

@@ -51,7 +51,6 @@ func TestLookup(t *testing.T) {
 	}{
 		{"ec2", "1234", given, []string{
 			"every 1s: account 1234 of limit ec2, throttle.toml:12, not rate 20/s: limit ec2, throttle.toml:7, not rate 1/s|2/m: flag --rate",
-			"algorithm paced: built in",
 			"burst 10: limit ec2, throttle.toml:8, not burst 7: flag --burst, not burst 2: defaults, throttle.toml:2",
 			"cost 3: environment variable THROTTLE_COST",
 			"max_wait 5s: flag --max-wait, not max_wait 30s: defaults, throttle.toml:3",
@@ -60,7 +59,6 @@ func TestLookup(t *testing.T) {
 		}},
 		{"ec2", "other", nil, []string{
 			"rate 20/s: limit ec2, throttle.toml:7",
-			"algorithm paced: built in",
 			"burst 10: limit ec2, throttle.toml:8, not burst 2: defaults, throttle.toml:2",
 			"max_wait 30s: defaults, throttle.toml:3",
 			"key aws-ec2-other: limit ec2, throttle.toml:9",
@@ -68,7 +66,6 @@ func TestLookup(t *testing.T) {
 		}},
 		{"gh", "", nil, []string{
 			"rate 15/m|100/h,algorithm=sliding-window,burst=5,zone=UTC: limit gh, throttle.toml:18",
-			"algorithm paced: built in",
 			"burst 2: defaults, throttle.toml:2",
 			"debt true: limit gh, throttle.toml:19",
 			"max_wait 30s: defaults, throttle.toml:3",
@@ -77,7 +74,6 @@ func TestLookup(t *testing.T) {
 		}},
 		{"", "", map[string]config.Given{"every": {Texts: []string{"1s"}}}, []string{
 			"every 1s: flag --every",
-			"algorithm paced: built in",
 			"burst 2: defaults, throttle.toml:2",
 			"max_wait 30s: defaults, throttle.toml:3",
 			"attempts 3: defaults, throttle.toml:4",
@@ -94,15 +90,6 @@ func TestLookup(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("limit %q, account %q:\n  %s\nand not\n  %s", c.limit, c.account, strings.Join(got, "\n  "), strings.Join(c.want, "\n  "))
 		}
-	}
-	// Flags that a file overrules are told by what it has.
-	e := lookup(t, loaded, "ec2", "1234", given)
-	var from []string
-	for _, v := range e.FromFile() {
-		from = append(from, v.Field)
-	}
-	if !slices.Equal(from, []string{"every", "burst", "key", "attempts"}) || !slices.Equal(e.Texts("burst"), []string{"10"}) || e.Texts("store") != nil {
-		t.Errorf("from the file are %q, the burst is %q", from, e.Texts("burst"))
 	}
 }
 

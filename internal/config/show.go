@@ -13,15 +13,7 @@ import (
 )
 
 // String says which it is: limit ec2, account 1234.
-func (e *Effective) String() string {
-	switch {
-	case e.Limit == "":
-		return "no limit"
-	case e.Account == "":
-		return "limit " + quoteKey(e.Limit)
-	}
-	return fmt.Sprintf("limit %s, account %s", quoteKey(e.Limit), quoteKey(e.Account))
-}
+func (e *Effective) String() string { return nameOf(e.Limit, e.Account) }
 
 // Write writes what holds, a line for each field with its value and where that is from, for people.
 func (e *Effective) Write(w io.Writer) error {

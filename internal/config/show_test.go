@@ -25,25 +25,23 @@ func TestWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `limit ec2, account 1234
-  every      1s            account 1234 of limit ec2, throttle.toml:12
-    not      rate 20/s     limit ec2, throttle.toml:7
-  algorithm  paced         built in
-  burst      10            limit ec2, throttle.toml:8
-    not      7             flag --burst
-    not      2             defaults, throttle.toml:2
-  cost       3             environment variable THROTTLE_COST
-  max_wait   30s           defaults, throttle.toml:3
-  key        aws-ec2-1234  limit ec2, throttle.toml:9
-  attempts   3             defaults, throttle.toml:4
+  every     1s            account 1234 of limit ec2, throttle.toml:12
+    not     rate 20/s     limit ec2, throttle.toml:7
+  burst     10            limit ec2, throttle.toml:8
+    not     7             flag --burst
+    not     2             defaults, throttle.toml:2
+  cost      3             environment variable THROTTLE_COST
+  max_wait  30s           defaults, throttle.toml:3
+  key       aws-ec2-1234  limit ec2, throttle.toml:9
+  attempts  3             defaults, throttle.toml:4
 limit ec2, account closed
-  rate       20/s            limit ec2, throttle.toml:7
-  limit      0               account closed of limit ec2, throttle.toml:15
-  algorithm  paced           built in
-  burst      10              limit ec2, throttle.toml:8
-    not      2               defaults, throttle.toml:2
-  max_wait   30s             defaults, throttle.toml:3
-  key        aws-ec2-closed  limit ec2, throttle.toml:9
-  attempts   3               defaults, throttle.toml:4
+  rate      20/s            limit ec2, throttle.toml:7
+  limit     0               account closed of limit ec2, throttle.toml:15
+  burst     10              limit ec2, throttle.toml:8
+    not     2               defaults, throttle.toml:2
+  max_wait  30s             defaults, throttle.toml:3
+  key       aws-ec2-closed  limit ec2, throttle.toml:9
+  attempts  3               defaults, throttle.toml:4
 blocked: nothing is granted (account closed of limit ec2, throttle.toml:15)
 ec2   20/s                                                      2 accounts  throttle.toml:6
 gh    15/m and 100/h,algorithm=sliding-window,burst=5,zone=UTC              throttle.toml:17
@@ -71,8 +69,8 @@ func TestWriteJSON(t *testing.T) {
 	values, _ := got["values"].([]any)
 	for i, want := range map[int]string{
 		0: `{"account":"1234","column":1,"field":"every","file":"throttle.toml","from":"account","limit":"ec2","line":12,"overruled":[{"column":1,"field":"rate","file":"throttle.toml","from":"limit","limit":"ec2","line":7,"value":["20/s"]}],"value":"1s"}`,
-		3: `{"env":"THROTTLE_COST","field":"cost","flag":"--cost","from":"flag","overruled":[],"value":3}`,
-		6: `{"column":1,"field":"attempts","file":"throttle.toml","from":"defaults","line":4,"overruled":[],"value":3}`,
+		2: `{"env":"THROTTLE_COST","field":"cost","flag":"--cost","from":"flag","overruled":[],"value":3}`,
+		5: `{"column":1,"field":"attempts","file":"throttle.toml","from":"defaults","line":4,"overruled":[],"value":3}`,
 	} {
 		if text, err := json.Marshal(values[i]); err != nil || string(text) != want {
 			t.Errorf("value %d is %s", i, text)

@@ -140,11 +140,7 @@ func (c *Config) Owner(key string) (name, account string, ok bool) {
 		if err != nil {
 			return ""
 		}
-		v, _ := e.Value(fieldKey)
-		if len(v.Texts) == 0 {
-			return ""
-		}
-		return v.Texts[0]
+		return e.Text(fieldKey)
 	}
 	for _, name := range c.Limits() {
 		if keyOf(name, "") == key {

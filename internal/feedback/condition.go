@@ -196,7 +196,7 @@ func (c Condition) Match(a Attempt) (what string, ok bool) {
 	case ofStream:
 		text := a.window(c.stream).Bytes()
 		if c.stream == Headers {
-			text = LastResponse(text)
+			text = lastResponse(text)
 		}
 		if at := c.re().FindIndex(text); at != nil {
 			return c.has(text[at[0]:at[1]]), true

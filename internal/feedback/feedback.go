@@ -80,7 +80,7 @@ func (r Rules) Judge(a Attempt, now time.Time) Verdict {
 // wait is how long the remote asks us to wait. What its headers say goes before any text. Only where we are throttled does
 // the reset of a quota count: a server may send that with every response.
 func (a Attempt) wait(now time.Time, resets bool) time.Duration {
-	if d, ok := headersWait(LastResponse(a.Headers.Bytes()), now, resets); ok {
+	if d, ok := headersWait(lastResponse(a.Headers.Bytes()), now, resets); ok {
 		return d
 	}
 	var most time.Duration

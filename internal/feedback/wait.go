@@ -12,10 +12,10 @@ import (
 // MaxWait is the longest wait that is read out of an output: what asks for more asks for that.
 const MaxWait = 365 * 24 * time.Hour
 
-// LastResponse returns the status line and the headers of the last HTTP response in text, with LF for line ends: those
+// lastResponse returns the status line and the headers of the last HTTP response in text, with LF for line ends: those
 // before it are redirects, answers of a proxy, or of earlier attempts. Text without a status line, such as the answers of
 // an FTP server, is returned whole. As in a log of curl -v, "< " may stand before each line.
-func LastResponse(text []byte) []byte {
+func lastResponse(text []byte) []byte {
 	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
 	for end := len(text); ; {
 		i := bytes.LastIndex(text[:end], []byte("HTTP/"))
@@ -82,7 +82,7 @@ func headersWait(response []byte, now time.Time, resets bool) (time.Duration, bo
 func textWait(text []byte, now time.Time, resets bool) (time.Duration, bool) {
 	var w wait
 	if len(text) > 0 {
-		text = LastResponse(text)
+		text = lastResponse(text)
 		w.headers(text, now)
 		w.sentences(string(text))
 	}

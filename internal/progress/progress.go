@@ -109,7 +109,7 @@ func (s State) granting(grants float64) (seconds float64) {
 			continue
 		}
 		takes := missing / float64(u.Limit.Rate())
-		if a := u.Limit.Algorithm; a == pacer.SlidingWindow || a == pacer.FixedWindow {
+		if u.Limit.Algorithm.IsWindow() {
 			takes = u.Reset.Seconds() + math.Floor((missing-1)/float64(u.Quota))*u.Limit.Per.Seconds()
 		}
 		seconds = max(seconds, takes)

@@ -184,7 +184,7 @@ func (s *Store) askOnce(ctx context.Context, n int64, within time.Duration, most
 	for try := 0; ; try++ {
 		s.mu.Lock()
 		names := ""
-		if !s.joined && s.opts.Limits != nil {
+		if !s.joined && s.opts.Limits != nil && !s.opts.Adopt {
 			names = namesOf(s.opts.Limits, s.opts.Bytes)
 		}
 		s.mu.Unlock()

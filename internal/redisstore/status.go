@@ -9,7 +9,11 @@ import (
 
 // Status returns how the key stands. It writes nothing. A key that has no state is pacer.ErrNoState.
 func (s *Store) Status(ctx context.Context) (pacer.Status, error) {
-	a, err := s.call(ctx, nil, "read")
+	var a *answer
+	err := s.patiently(ctx, func() (err error) {
+		a, err = s.call(ctx, nil, "read")
+		return err
+	})
 	if err != nil {
 		return pacer.Status{}, err
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	// Warn gets a *pacer.ConflictError. Without any, those stored are adopted; if there are none, asking for a grant is
 	// pacer.ErrNoLimit.
 	Limits pacer.Limits
+	// Adopt says that Limits are for a key that has none: what is stored holds, whatever it is.
+	Adopt bool
 	// Queue is how many may wait at the most when we ask for a grant that is not due: otherwise it is a *pacer.FullError. 0 is
 	// 16,384; below that nobody may. Of the goroutines that Wait in line only ours are counted.
 	Queue int

@@ -221,7 +221,7 @@ func (t *tx) join() error {
 		t.follow(last, until)
 	case given != nil && s.opts.Bytes != t.bytes:
 		return pacer.ErrUnit
-	case joined || given == nil || given.Equal(t.alg.Limits()):
+	case joined || given == nil || s.opts.Adopt || given.Equal(t.alg.Limits()):
 	default:
 		stored := t.alg.Limits()
 		holds := stored.Stricter(given)
@@ -562,13 +562,15 @@ func (s *Store) SetCooldown(ctx context.Context, d time.Duration) error {
 }
 
 func (s *Store) change(ctx context.Context, do func(*tx) error) error {
-	return s.update(ctx, func(t *tx) error {
-		if err := do(t); err != nil {
-			return err
-		}
-		t.settle()
-		t.write = true
-		return nil
+	return s.patiently(ctx, func() error {
+		return s.update(ctx, func(t *tx) error {
+			if err := do(t); err != nil {
+				return err
+			}
+			t.settle()
+			t.write = true
+			return nil
+		})
 	})
 }
 

@@ -25,12 +25,13 @@ type Store interface {
 // A State is how a key stands, or why that is not known.
 type State struct {
 	pacer.Status
-	Path string // where the state is, where that has a name of its own: a file
-	Err  error
+	Path   string // the file that the state is in
+	Server string // or the server, without what is secret
+	Err    error
 }
 
 // ErrNoState says that a key has no state.
-var ErrNoState = errors.New("no state")
+var ErrNoState = pacer.ErrNoState
 
 // Options say how a key is opened.
 type Options struct {
@@ -38,6 +39,8 @@ type Options struct {
 	Limits pacer.Limits
 	// As returns Limits as they are where others are stored: what is left open of them is as it is there. Nil leaves nothing open.
 	As func(stored pacer.Limits) pacer.Limits
+	// Adopt says that Limits are for a key that has none: what is stored holds, whatever it is.
+	Adopt bool
 	// Queue is how many may wait when we ask; 0 is as many as there is room for, and below that nobody may.
 	Queue int
 	Bytes bool // whether Limits count bytes

@@ -45,7 +45,7 @@ func effective(t *testing.T, c FeedbackClient, want pacer.Limit) {
 }
 
 func cooldown(t *testing.T, f Factory) {
-	limit := pacer.Every(unit).WithBurst(2)
+	limit := pacer.Every(5 * unit).WithBurst(2) // time enough to say so before the second of those who wait is due
 	open := hearing(t, f, limit)
 	a, b := open(), open()
 	first := reserve(t, 1, a)[0]
@@ -57,12 +57,12 @@ func cooldown(t *testing.T, f Factory) {
 	}
 	rs = append(rs, reserve(t, 1, open())...) // one that comes later
 	in(t, f, rs[1], first.Slot(), 20*unit)    // the one before it may have had the other unit of the burst
-	spaced(t, unit, rs[1:]...)
+	spaced(t, 5*unit, rs[1:]...)
 	if granted, wait, err := b.Try(1); granted || wait < 10*unit || err != nil {
 		t.Errorf("in a cooldown: %v, %v, %v", granted, wait, err)
 	}
 	due(t, rs[4])
-	spaced(t, unit, rs[1:]...)
+	spaced(t, 5*unit, rs[1:]...)
 }
 
 func longest(t *testing.T, f Factory) {

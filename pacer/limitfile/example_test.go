@@ -106,9 +106,15 @@ func ExamplePacers_Get() {
 		_, _ = io.WriteString(w, "hello "+r.Header.Get("X-User"))
 	}))
 	defer server.Close()
+	limit, err := file.Lookup("github", "")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
 	pacers := file.Pacers()
 	transport := &pacehttp.Transport{
-		Pacer: func(r *http.Request) (*pacer.Pacer, error) { return pacers.Get("github", r.Header.Get("X-User")) },
+		Feedback: limit.Feedback, // its max_cooldown, and whether it is adaptive
+		Pacer:    func(r *http.Request) (*pacer.Pacer, error) { return pacers.Get("github", r.Header.Get("X-User")) },
 	}
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, server.URL, http.NoBody)
 	if err != nil {

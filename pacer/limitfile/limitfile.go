@@ -2,8 +2,9 @@
 // does. What is in such a file is in docs/config.md.
 //
 // It looks an account up before its limit, and that before the defaults. Of the fields it takes those that say how many: rate,
-// every, limit, algorithm, burst, cost, debt, max_queue, max_wait and key; and max_cooldown and adaptive, which are for a
-// pacer.Feedback. What is about commands, preset and attempts, is for the command line. Grants are those of this process: those of
+// every, limit, algorithm, burst, cost, debt, max_queue, max_wait and key; and max_cooldown and adaptive, which are in
+// Limit.Feedback for whoever reports that a grant was throttled. Limits that share a key share a queue, and so have to say the same of
+// debt and of max_queue. What is about commands, preset and attempts, is for the command line. Grants are those of this process: those of
 // several share a package lockfile.
 package limitfile
 
@@ -12,7 +13,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/byname"
@@ -21,7 +23,13 @@ import (
 )
 
 // A File is what throttle.toml says. It does not change, and may be used by any number of goroutines.
-type File struct{ config *config.Config }
+type File struct {
+	config *config.Config
+	has    map[limitAccount]bool // what it has entries of; a limit is there with the account ""
+	found  sync.Map              // what was looked up: a Limit for a limitAccount. There are as many as entries, and one for each limit
+}
+
+type limitAccount struct{ name, account string }
 
 // Load reads a file. If path is "" it reads those that the command line would: ./throttle.toml, and throttle/throttle.toml in
 // $XDG_CONFIG_HOME or ~/.config; they need not be there. All that is wrong is in the error, a line for each place.
@@ -30,10 +38,16 @@ func Load(path string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if problems := byname.Problems(c); len(problems) > 0 {
+	if problems := append(byname.Problems(c), byname.QueueProblems(c)...); len(problems) > 0 {
 		return nil, errors.Join(problems...)
 	}
-	return &File{c}, nil
+	f := &File{config: c, has: make(map[limitAccount]bool)}
+	for _, name := range c.Limits() {
+		for _, account := range append([]string{""}, c.Accounts(name)...) {
+			f.has[limitAccount{name, account}] = true
+		}
+	}
+	return f, nil
 }
 
 // Names returns the names of the limits, in order.
@@ -66,11 +80,7 @@ type BlockedError struct {
 }
 
 func (e *BlockedError) Error() string {
-	what := "limit " + e.Name
-	if e.Account != "" {
-		what += ", account " + e.Account
-	}
-	return fmt.Sprintf("%s is blocked (%s:%d: limit = 0)", what, e.File, e.Line)
+	return config.Blocked(e.Name, e.Account, e.File, e.Line)
 }
 
 // ErrNoRate is what a limit is that has no rate, in the file.
@@ -84,13 +94,47 @@ func (unknownError) Is(target error) bool { return target == pacer.ErrUnknown }
 // Lookup returns what holds for a limit, and an account of it unless that is "". Errors are a *BlockedError, ErrNoRate, and for a
 // name that there is not a pacer.ErrUnknown, which names those there are.
 func (f *File) Lookup(name, account string) (Limit, error) {
-	if !slices.Contains(f.config.Limits(), name) {
+	l, err := f.lookup(name, account)
+	l.Limits = slices.Clone(l.Limits) // the caller may change them
+	return l, err
+}
+
+// lookup is Lookup for those who leave the Limits as they are. It reads the texts of a file once. Of the accounts that the file does not
+// have there may be any number, and they have the same but for their names.
+func (f *File) lookup(name, account string) (Limit, error) {
+	at := limitAccount{name, account}
+	switch {
+	case !f.has[limitAccount{name, ""}]:
 		_, err := f.config.Lookup(name, "", nil)
 		if name == "" || err == nil {
 			err = errors.New(`limit "" is no name`)
 		}
 		return Limit{}, unknownError{err}
+	case account != "" && !f.has[at]:
+		at.account = byname.Anybody
 	}
+	if known, ok := f.found.Load(at); ok {
+		l, _ := known.(Limit)
+		return l.of(account), nil
+	}
+	l, err := f.read(at.name, at.account)
+	if err != nil {
+		return f.read(name, account) // with its name in the error
+	}
+	f.found.Store(at, l)
+	return l.of(account), nil
+}
+
+// of returns what an account has, where l is what any has, or that of the account.
+func (l Limit) of(account string) Limit {
+	if l.Account == byname.Anybody {
+		l.Account, l.Key = account, strings.ReplaceAll(l.Key, byname.Anybody, account)
+	}
+	return l
+}
+
+// read returns what the texts of a file say.
+func (f *File) read(name, account string) (Limit, error) {
 	e, err := f.config.Lookup(name, account, nil)
 	if err != nil {
 		return Limit{}, err
@@ -99,9 +143,9 @@ func (f *File) Lookup(name, account string) (Limit, error) {
 		return Limit{}, &BlockedError{Name: name, Account: account, File: v.Origin.File, Line: v.Origin.Line}
 	}
 	l := Limit{
-		Name: name, Account: account, Key: text(e, "key"),
-		Cost: int(byname.Number(e, "cost", 1)), Debt: truth(e, "debt"), MaxQueue: int(byname.Number(e, "max_queue", -1)),
-		MaxWait: length(e, "max_wait", -1), Feedback: pacer.Feedback{Most: length(e, "max_cooldown", 0), Adaptive: truth(e, "adaptive")},
+		Name: name, Account: account, Key: e.Text("key"),
+		Cost: int(e.Number("cost", 1)), Debt: e.Truth("debt"), MaxQueue: int(e.Number("max_queue", -1)), MaxWait: e.Duration("max_wait", -1),
+		Feedback: pacer.Feedback{Most: e.Duration("max_cooldown", 0), Adaptive: e.Truth("adaptive")},
 	}
 	switch l.Limits, l.Unit, err = byname.RateOf(e).Limits(); {
 	case err != nil:
@@ -110,28 +154,6 @@ func (f *File) Lookup(name, account string) (Limit, error) {
 		return Limit{}, fmt.Errorf("%v: %w in its file", e, ErrNoRate)
 	}
 	return l, nil
-}
-
-func text(e *config.Effective, field string) string {
-	if texts := e.Texts(field); len(texts) > 0 {
-		return texts[0]
-	}
-	return ""
-}
-
-// What is in a file was checked, so that there is no error to tell.
-
-func truth(e *config.Effective, field string) bool {
-	b, _ := strconv.ParseBool(text(e, field))
-	return b
-}
-
-func length(e *config.Effective, field string, otherwise time.Duration) time.Duration {
-	d, err := time.ParseDuration(text(e, field))
-	if err != nil {
-		return otherwise
-	}
-	return d
 }
 
 // Options returns those of a Pacer of the limit, before others.

@@ -119,6 +119,67 @@ func TestTokenThrottlerUnknownKeyIsAnError(t *testing.T) {
 	}
 }
 
+// What the texts say is read once, also for accounts that the file does not have, each of which has its own name.
+func TestLookupReadsOnce(t *testing.T) {
+	f := load(t, `
+[limits.a]
+rate = ["20/s", "100/h"]
+key = "{limit}/{account}/{1}"
+[limits.a.accounts.1]
+rate = "5/s"
+[limits.a.accounts.2]
+limit = 0
+[limits.open]
+`)
+	for range 2 {
+		for account, want := range map[string]string{"1": "a/1/{1}: 5/s", "x": "a/x/{1}: 20/s and 100/h", "{limit}": "a/{limit}/{1}: 20/s and 100/h"} {
+			l, err := f.Lookup("a", account)
+			if got := l.Key + ": " + l.Limits.String(); err != nil || got != want || l.Account != account || l.Name != "a" {
+				t.Errorf("account %s has %s, %v; want %s", account, got, err, want)
+			}
+			l.Limits[0] = pacer.Unlimited() // ours
+		}
+		if _, err := f.Lookup("a", ""); err == nil || !strings.Contains(err.Error(), "{account}") {
+			t.Errorf("a key without its account: %v", err)
+		}
+		if _, err := f.Lookup("open", "x"); err == nil || err.Error() != "limit open, account x: no rate is said in its file" {
+			t.Errorf("%v", err)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = f.Lookup("a", "1") }); n > 2 {
+		t.Errorf("%v allocations to look up what is known", n)
+	}
+}
+
+// One queue is either this or that: a file that says both is refused, in place of one that goes by whoever asks first.
+func TestLimitsThatShareAKeyShareAQueue(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.toml")
+	text := "[limits.a]\nkey = 'k'\nrate = '1/s'\n[limits.b]\nkey = 'k'\nrate = '1/s'\nmax_queue = 1\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want := path + `:7:1: limit b has max_queue = 1 and limit a no max_queue, and the key of both is "k": who waits for it waits in one queue`
+	if _, err := limitfile.Load(path); err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+}
+
+// That a limit is blocked is said in the words of the command line.
+func TestBlockedErrorQuotesAsTheCommandLine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "f.toml")
+	if err := os.WriteFile(path, []byte("[limits.'a b']\nlimit = 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := limitfile.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `limit "a b", account "x.y" is blocked (` + path + `:2: limit = 0)`
+	if _, err := f.Lookup("a b", "x.y"); err == nil || err.Error() != want {
+		t.Errorf("%v\nand not\n%s", err, want)
+	}
+}
+
 // What the parts together make impossible is an error of the file.
 func TestLoadChecksParts(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.toml")

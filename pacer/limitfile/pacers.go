@@ -20,15 +20,19 @@ func (f *File) Pacers(opts ...pacer.Option) *Pacers {
 }
 
 // Get returns the Pacer of a limit, and an account of it unless that is "". It is not to be kept for longer than it takes to use it.
-// Errors are those of File.Lookup, and pacer.ErrClosed. Where several limits have one key, all of them that were asked for hold: it is an error if those are
-// too many.
+// Errors are those of File.Lookup, and pacer.ErrClosed. Where several limits have one key, all of them that were asked for hold: it
+// is an error if those are too many.
+//
+// The Pacer has the limits, the debt and the max_queue of the file. What is about a grant is up to who asks for one: its cost and its
+// max_wait, which Wait, Do and Limit.Grant go by; and so is what is about feedback, max_cooldown and adaptive, which are in the Feedback
+// of File.Lookup: for a pacehttp.Transport it is its Feedback, and its requests cost 1 each.
 func (p *Pacers) Get(name, account string) (*pacer.Pacer, error) {
 	_, found, err := p.get(name, account)
 	return found, err
 }
 
 func (p *Pacers) get(name, account string) (Limit, *pacer.Pacer, error) {
-	l, err := p.file.Lookup(name, account)
+	l, err := p.file.lookup(name, account)
 	if err != nil {
 		return Limit{}, nil, err
 	}

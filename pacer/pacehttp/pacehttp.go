@@ -38,7 +38,8 @@ var errNoPacers = errors.New("pacehttp: a Transport without Pacers and Pacer: Ne
 
 var _ http.RoundTripper = (*Transport)(nil)
 
-// New returns a Transport that gives each host the limits.
+// New returns a Transport that gives each host the limits. If they are not valid, as pacer.Limits.Validate says, each request is that
+// error.
 func New(limits ...pacer.Limit) *Transport {
 	return &Transport{Pacers: pacer.NewRegistry(pacer.RegistryOptions{Default: limits})}
 }
@@ -97,7 +98,8 @@ func (t *Transport) name(req *http.Request) string {
 	return hostOf(req)
 }
 
-// CloseIdleConnections does what that of http.Client needs.
+// CloseIdleConnections does what that of http.Client needs. Without a Base it closes those of http.DefaultTransport, which all share who
+// use that, as a http.Client without a Transport does.
 func (t *Transport) CloseIdleConnections() {
 	if c, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()

@@ -165,6 +165,16 @@ func TestTheAnswerToALongRequestHoldsForTheHost(t *testing.T) {
 	})
 }
 
+func TestLimitsThatAreNotValidAreAnError(t *testing.T) {
+	r := &remote{answer: func(int) (int, string) { return http.StatusOK, "" }}
+	limit := pacer.Every(time.Second).Aligned(pacer.AtDay, "")
+	tr := pacehttp.New(limit)
+	tr.Base = r
+	if err := get(t, &http.Client{Transport: tr}, "http://a/"); err == nil || !strings.Contains(err.Error(), limit.Validate().Error()) {
+		t.Errorf("%v", err)
+	}
+}
+
 // Without a Base connections are those of http.DefaultTransport.
 func TestCloseIdleConnections(t *testing.T) {
 	closed := make(chan struct{}, 1)
