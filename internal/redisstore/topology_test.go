@@ -37,7 +37,7 @@ func newCluster(t *testing.T, replicas bool) (nodes []*server, address string) {
 	var hosts []string
 	for i, node := range nodes {
 		if i < 3 {
-			node.do(t, "CLUSTER", "ADDSLOTSRANGE", i*5462, min((i+1)*5462, 16384)-1)
+			node.addSlots(t, i*5462, min((i+1)*5462, 16384))
 		}
 		node.do(t, "CLUSTER", "SET-CONFIG-EPOCH", i+1)
 		if i > 0 {
@@ -60,6 +60,16 @@ func newCluster(t *testing.T, replicas bool) (nodes []*server, address string) {
 		})
 	}
 	return nodes, "redis+cluster://" + strings.Join(hosts, ",")
+}
+
+// addSlots gives a node of a cluster slots.
+func (s *server) addSlots(t *testing.T, from, to int) {
+	t.Helper()
+	args := []any{"CLUSTER", "ADDSLOTS"}
+	for slot := from; slot < to; slot++ {
+		args = append(args, slot)
+	}
+	s.do(t, args...)
 }
 
 func until(t *testing.T, ok func() bool) {
@@ -130,6 +140,15 @@ func TestCluster(t *testing.T) {
 
 	if err := alone(t, nodes[0], "moves"); err == nil || IsAway(err) || !strings.Contains(err.Error(), "redis+cluster://") {
 		t.Errorf("a node without its cluster: %v", err)
+	}
+	for _, node := range nodes[1:] {
+		node.kill()
+	}
+	for i := range 6 { // keys on all nodes
+		st := openURL(t, address, fmt.Sprint("key ", i), Options{})
+		if _, err := st.Status(t.Context()); err != nil && !IsAway(err) {
+			t.Errorf("two of three nodes are away: %v", err)
+		}
 	}
 	single := newServer(t)
 	if _, err := openURL(t, strings.Replace(single.url(), "redis:", "redis+cluster:", 1), "k", o).Status(t.Context()); err == nil || IsAway(err) ||
@@ -329,7 +348,7 @@ func TestTLSOfSeveralServers(t *testing.T) {
 
 	port := freePort(t)
 	node := newServer(t, append(files(port), "--cluster-enabled", "yes", "--cluster-config-file", "nodes", "--tls-cluster", "yes")...)
-	node.do(t, "CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+	node.addSlots(t, 0, 16384)
 	until(t, func() bool {
 		return strings.Contains(node.do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") //nolint:forcetypeassert // it is text
 	})
