@@ -124,10 +124,11 @@ end
 local wallh, walll = nowh, nowl
 nowh, nowl = plus(nowh, nowl, offh, offl)
 local dirty, changed, running = false, false, false
+local moved = false -- whether what a client computes with is another one: only that makes a new version, or those who look would be in its way
 if less(nowh, nowl, seenh, seenl) then
   offh, offl = minus(seenh, seenl, wallh, walll)
   nowh, nowl = seenh, seenl
-  dirty = true
+  dirty, moved = true, true
 end
 local us = micros(nowh, nowl)
 
@@ -338,7 +339,7 @@ local function take(th, tl, n, ah, al)
   end
   blob = string.char(bit.bor(string.byte(blob, 1), 4)) .. sub(blob, 2, 16) .. pack('<I4i4', al, ah) .. sub(blob, 25)
   grants = grants + 1
-  changed, dirty = true, true
+  changed, dirty, moved = true, true, true
 end
 
 -- Whether each limit can say exactly what becomes of a grant at an instant: a calendar may have to be asked, or runs be missing.
@@ -379,7 +380,7 @@ local function front()
   if waiting == 0 then return end
   head = call('ZRANGE', KQ, 0, 0)[1]
   if not head then -- evicted: those who wait ask again
-    waiting, extra, dirty = 0, 0, true
+    waiting, extra, dirty, moved = 0, 0, true, true
     return
   end
   local _
@@ -389,7 +390,7 @@ end
 
 local function drop(member, n)
   call('ZREM', KQ, member)
-  waiting, extra, dirty = waiting - 1, extra - (n - 1), true
+  waiting, extra, dirty, moved = waiting - 1, extra - (n - 1), true, true
 end
 
 -- The head leaves. The next one comes to the front now, or when its slot came. It returns false, and does nothing, if it has to be
@@ -520,7 +521,8 @@ local function store()
     call('EXPIRE', KR, string.format('%.0f', expires - s + 1))
   end
   seenh, seenl = nowh, nowl
-  version = version + 1
+  -- A state that takes the place of one that was lost has none of its versions.
+  if moved then version = math.max(version + 1, us) end
   local m = pack('<dddddddddddddd', 1, version, nexts, grants, turnh, turnl, seenh, seenl, offh, offl, expires, amnesty, waiting, extra)
   if changed or merged then call('HSET', KS, 'm', m, 'b', blob, 'f', short()) else call('HSET', KS, 'm', m, 'f', short()) end
 end
@@ -538,7 +540,7 @@ end
 local function enqueue(n, number, pid, h, l)
   local member = string.format('%.0f:%.0f:%s:%s:%s:%.0f:%.0f', nexts, n, owner, number, pid, h, l)
   call('ZADD', KQ, string.format('%.0f', nexts), member)
-  nexts, waiting, extra, dirty = nexts + 1, waiting + 1, extra + n - 1, true
+  nexts, waiting, extra, dirty, moved = nexts + 1, waiting + 1, extra + n - 1, true, true
   beat()
   return member
 end
@@ -568,7 +570,7 @@ if op == 'commit' then
   end
   turnh, turnl, grants = number(), number(), number()
   blob, f[3], id = arg(), arg(), arg()
-  expires, dirty = 0, true
+  expires, dirty, moved = 0, true, true
   if arg() == '1' then
     call('DEL', KR)
     for _ = 1, number() do call('HSET', KR, arg(), arg()) end
