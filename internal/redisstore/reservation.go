@@ -211,6 +211,19 @@ func (s *Store) askOnce(ctx context.Context, n int64, within time.Duration, most
 			if ok || err != nil {
 				return st, err
 			}
+			if try < holdAfter {
+				break
+			}
+			if a, err = s.readOrHold(ctx, try); err != nil {
+				return standing{}, err
+			}
+			if a.kind == "B" {
+				break
+			}
+			if st, ok, err = s.askHere(ctx, a, n, within, most, number); ok || err != nil {
+				return st, err
+			}
+		case "B": // somebody else has it held
 		default:
 			return standing{}, &ServerError{s.name, errOdd}
 		}
@@ -382,8 +395,24 @@ func (s *Store) forget(member string) {
 func (s *Store) abandon(member string) {
 	s.forget(member)
 	if member != "" {
-		_, _ = s.send(context.Background(), "leave", member, "") // else it is one of a dead one, or a grant that nobody has used
+		_ = s.leaveNow(context.Background(), member) // else it is one of a dead one, or a grant that nobody has used
 	}
+}
+
+// leaveNow gives a place back, whether or not the Store is closed.
+func (s *Store) leaveNow(ctx context.Context, member string) error {
+	for range holdMost / holdLeast {
+		a, err := s.send(ctx, "leave", member, "")
+		if err != nil || a.kind != "B" {
+			return err
+		}
+		select { // somebody else has it held
+		case <-time.After(holdLeast):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
 // abandonNumber gives back the place of one that has asked, where we do not know whether the server has heard it.
@@ -500,6 +529,8 @@ func (r *Reservation) lookOnce(ctx context.Context, slept bool) (done bool, err 
 		return false, err
 	}
 	switch a.kind {
+	case "B": // somebody else has it held
+		return false, nil
 	case "W":
 		r.standing = s.stands(a)
 		return true, nil
@@ -563,6 +594,9 @@ func (r *Reservation) Cancel() bool {
 		case a.kind == "G":
 			r.standing = s.stands(a)
 			return false
+		case a.kind == "B":
+			_ = s.pause(context.Background(), try)
+			continue
 		case a.kind == "H":
 			if ok, err := s.leave(a, old); err == nil && !ok {
 				_ = s.pause(context.Background(), try)

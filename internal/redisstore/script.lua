@@ -88,7 +88,7 @@ end
 local function micros(h, l) return floor((h * W + l) / 1000) end -- rounded: for what need not be exact
 
 -- What is in the state: numbers, the schedule as pacer writes it, what its limits are, and their names.
-local f = call('HMGET', KS, 'm', 'b', 'l', 'i', 'f')
+local f = call('HMGET', KS, 'm', 'b', 'l', 'i', 'f', 'w')
 local exists = f[1] and f[2] and f[3] and f[4] and true
 local blob, id = f[2] or '', f[4] or ''
 local form, version, nexts, grants, turnh, turnl, seenh, seenl, offh, offl, expires, amnesty, waiting, extra =
@@ -131,6 +131,18 @@ if less(nowh, nowl, seenh, seenl) then
   dirty, moved = true, true
 end
 local us = micros(nowh, nowl)
+
+-- A client to which others were there first, again and again, may have the key held for a moment: until when, and for whom. It writes
+-- what it computes meanwhile, and the others ask again.
+local held = false
+if exists and f[6] then
+  local till, who = string.match(f[6], '^(%d+):(%x+)$')
+  if till and tonumber(till) > us then held = who end
+end
+if held and op ~= 'read' and op ~= 'beat' and not (held == owner and (op == 'commit' or op == 'hold')) then
+  if op == 'commit' then return {'V'} end
+  return {'B'}
+end
 
 -- The limits: meters.
 local meters, count, paused, most, coolh, cooll, steph, stepl = {}, 0, false, 0, 0, 0, 0, 0
@@ -462,7 +474,7 @@ end
 -- What the short way needs; nothing if it is closed.
 local function short()
   local m = meters[1]
-  if count ~= 1 or m.kind ~= 1 or waiting > 0 or paused or coolh ~= 0 or steph ~= 0 or offh ~= 0 or offl ~= 0 or id == '' then return '' end
+  if count ~= 1 or m.kind ~= 1 or waiting > 0 or paused or coolh ~= 0 or steph ~= 0 or held or offh ~= 0 or offl ~= 0 or id == '' then return '' end
   local ts, tn = seconds(m.h, m.l)
   local ss, sn = seconds(later(seenh, seenl, sinceh, sincel))
   local bs, bn = seconds(m.bh, m.bl)
@@ -589,13 +601,18 @@ if op == 'commit' then
   end
   local member = ''
   if arg() == '1' then member = enqueue(number(), arg(), arg(), number(), number()) end
-  call('HSET', KS, 'b', blob, 'l', f[3], 'i', id)
+  call('HSET', KS, 'b', blob, 'l', f[3], 'i', id, 'w', '')
+  held = false
   store()
   return {'K', member}
 end
 
 if op == 'beat' then
   if not exists then return {'X'} end
+  if held then
+    beat()
+    return {'K', ''}
+  end
   front()
   beat()
   sweep()
@@ -648,6 +665,15 @@ if op == 'look' or op == 'leave' then -- ARGV[7]: whether it is the last place o
 end
 
 if op == 'read' then -- writes nothing
+  return state()
+end
+
+if op == 'hold' then -- and read: ARGV[6] is for how long, us
+  if exists then
+    held, dirty = owner, true
+    call('HSET', KS, 'w', string.format('%.0f:%s', us + tonumber(ARGV[6]), owner))
+    store()
+  end
   return state()
 end
 

@@ -94,6 +94,7 @@ type Store struct {
 	lined atomic.Int32
 
 	streak atomic.Int64   // how many of the last answers were grants made in the short way
+	trip   atomic.Int64   // how long the last reading of the state took, in ns
 	done   chan struct{}  // closed by Close
 	tasks  sync.WaitGroup // goroutines of ours
 
@@ -182,7 +183,7 @@ func (s *Store) Close() error {
 	defer stop()
 	var err error
 	for place := range places {
-		if _, e := s.send(ctx, "leave", place, ""); e != nil {
+		if e := s.leaveNow(ctx, place); e != nil {
 			err = e // they are given back when we are not heard of any more
 			break
 		}

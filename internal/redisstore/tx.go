@@ -460,28 +460,53 @@ func doubles(b []byte, values ...float64) []byte {
 // update has change work on the state, and writes what comes of it, as often as it takes until nobody is there in between.
 func (s *Store) update(ctx context.Context, change func(*tx) error) error {
 	for try := 0; ; try++ {
-		a, err := s.call(ctx, nil, "read")
+		a, err := s.readOrHold(ctx, try)
 		if err != nil {
 			return err
 		}
-		t, err := s.parse(a)
-		if err != nil {
-			return err
-		}
-		t.settle()
-		if err := change(t); err != nil {
-			return err
-		}
-		if !t.write {
-			return nil
-		}
-		if ok, _, err := t.commit(ctx); ok || err != nil {
-			return err
+		if a.kind != "B" {
+			t, err := s.parse(a)
+			if err != nil {
+				return err
+			}
+			t.settle()
+			if err := change(t); err != nil {
+				return err
+			}
+			if !t.write {
+				return nil
+			}
+			if ok, _, err := t.commit(ctx); ok || err != nil {
+				return err
+			}
 		}
 		if err := s.pause(ctx, try); err != nil {
 			return err
 		}
 	}
+}
+
+const (
+	// holdAfter is how often others may be there in between before the key is held: with the grants of a busy key, and a server that is
+	// far away, that would go on for ever.
+	holdAfter = 4
+	// holdLeast and holdMost are for how long.
+	holdLeast, holdMost = 20 * time.Millisecond, 500 * time.Millisecond
+)
+
+// readOrHold reads the state. Who has tried often has the key held until it has written what it computes: the answer is of kind "B" if
+// somebody else has.
+func (s *Store) readOrHold(ctx context.Context, try int) (*answer, error) {
+	sent := time.Now()
+	var a *answer
+	var err error
+	if try < holdAfter {
+		a, err = s.call(ctx, nil, "read")
+	} else {
+		a, err = s.call(ctx, nil, "hold", min(max(4*time.Duration(s.trip.Load()), holdLeast), holdMost).Microseconds())
+	}
+	s.trip.Store(int64(time.Since(sent)))
+	return a, err
 }
 
 // pause waits for a moment, so that of several who are in each other's way one gets through.
