@@ -19,7 +19,12 @@ func main() {
 	}
 	// It ends with throttle, which has something to say still when it is interrupted: that a place is given back.
 	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	if err := helper.Serve(context.Background(), os.Stdin, os.Stdout, dynamosdk.Dial); err != nil {
+	// What the SDK starts to find out who we are gets os.Stdin, and would read our questions there.
+	in := os.Stdin
+	if null, err := os.Open(os.DevNull); err == nil {
+		os.Stdin = null
+	}
+	if err := helper.Serve(context.Background(), in, os.Stdout, dynamosdk.Dial); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "throttle-dynamodb:", err)
 		os.Exit(1)
 	}

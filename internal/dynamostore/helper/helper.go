@@ -16,8 +16,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/throttle-cli/throttle/internal/dynamostore"
 )
@@ -99,12 +101,17 @@ func New(path string) *Helper {
 		}
 		var said tail
 		cmd.Stderr = &said
+		cmd.WaitDelay = waitDelay
 		if err := cmd.Start(); err != nil {
 			return nil, nil, err
 		}
 		return in, &waiter{out, cmd, &said}, nil
 	}}
 }
+
+// waitDelay is how long a program that it has started, such as one that says who we are, is waited for when it has ended itself: that
+// has its stderr, too.
+const waitDelay = time.Second
 
 // A waiter reads what a program says, and at the end waits for it.
 type waiter struct {
@@ -153,8 +160,9 @@ func (h *Helper) running() (*run, error) {
 	if err != nil {
 		return nil, &dynamostore.RequestError{Code: dynamostore.CodeConfig, Message: err.Error()}
 	}
-	h.run = &run{in: in, pending: map[uint64]chan answer{}, done: make(chan struct{})}
+	h.run = &run{in: in, pending: map[uint64]chan answer{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go h.run.listen(out)
+	go h.run.write()
 	return h.run, nil
 }
 
@@ -173,14 +181,21 @@ func (h *Helper) Close() error {
 
 // A run is the program while it runs.
 type run struct {
-	writing sync.Mutex
-	in      io.WriteCloser
+	in io.WriteCloser
 
 	mu      sync.Mutex
 	next    uint64
 	pending map[uint64]chan answer
+	unsent  []message
+	wake    chan struct{} // there are unsent ones
 	done    chan struct{} // closed when it has ended
 	why     error         // of that
+}
+
+// A message is a question as it is written.
+type message struct {
+	id uint64
+	b  []byte
 }
 
 func (r *run) ended() bool {
@@ -215,16 +230,50 @@ func (r *run) listen(out io.Reader) {
 	}
 }
 
-// send writes a question.
+// send has a question written. It does not wait for that: a program that was stopped reads nothing.
 func (r *run) send(q question) error {
 	b, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
-	r.writing.Lock()
-	defer r.writing.Unlock()
-	_, err = r.in.Write(append(b, '\n'))
-	return err
+	r.mu.Lock()
+	r.unsent = append(r.unsent, message{q.ID, append(b, '\n')})
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// write writes what is to be sent, until it has ended.
+func (r *run) write() {
+	for {
+		select {
+		case <-r.wake:
+		case <-r.done:
+			return
+		}
+		for {
+			m, ok := r.pop()
+			if !ok {
+				break
+			}
+			if _, err := r.in.Write(m.b); err != nil {
+				return // it has ended, and listen finds out why
+			}
+		}
+	}
+}
+
+func (r *run) pop() (m message, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.unsent) == 0 {
+		return m, false
+	}
+	m, r.unsent = r.unsent[0], r.unsent[1:]
+	return m, true
 }
 
 // ask asks, and returns the answer.
@@ -236,20 +285,29 @@ func (r *run) ask(ctx context.Context, q question) (uint64, dynamostore.Response
 	r.pending[q.ID] = to
 	r.mu.Unlock()
 	if err := r.send(q); err != nil {
-		return 0, dynamostore.Response{}, r.gone()
+		return 0, dynamostore.Response{}, err
 	}
 	select {
 	case a := <-to:
 		return q.ID, a.Response, a.err()
 	case <-ctx.Done():
-		r.mu.Lock()
-		delete(r.pending, q.ID)
-		r.mu.Unlock()
-		_ = r.send(question{ID: q.ID, Cancel: true}) // if it is gone so is the question
+		if r.drop(q.ID) {
+			_ = r.send(question{ID: q.ID, Cancel: true}) // it can be marshaled
+		}
 		return 0, dynamostore.Response{}, ctx.Err()
 	case <-r.done:
 		return 0, dynamostore.Response{}, r.gone()
 	}
+}
+
+// drop forgets a question, and reports whether it was sent.
+func (r *run) drop(id uint64) (sent bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.pending, id)
+	n := len(r.unsent)
+	r.unsent = slices.DeleteFunc(r.unsent, func(m message) bool { return m.id == id })
+	return len(r.unsent) == n
 }
 
 func (a *answer) err() error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -162,20 +163,8 @@ func TestNoProgram(t *testing.T) {
 
 // A real process: it answers, and ends with what it is told to.
 func TestProcess(t *testing.T) {
-	path, err := exec.LookPath("go")
-	if err != nil {
-		t.Skip("there is no go command")
-	}
-	program := t.TempDir() + "/" + Name + ".exe"
-	if out, err := exec.Command(path, "build", "-o", program, "../../../cmd/throttle-dynamodb").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	for name, value := range map[string]string{
-		"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
-	} {
-		t.Setenv(name, value)
-	}
+	program := build(t)
+	noConfig(t)
 	h := New(program)
 	var e *dynamostore.RequestError
 	if _, err := h.Dial(t.Context(), dynamostore.Address{Table: "throttle"}); !errors.As(err, &e) || e.Code != dynamostore.CodeRegion {
@@ -190,5 +179,96 @@ func TestProcess(t *testing.T) {
 	}
 	if err := h.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// One that was stopped reads nothing: who asks does not wait for that for longer than it says.
+func TestProgramIsStopped(t *testing.T) {
+	h := &Helper{Start: func() (io.WriteCloser, io.Reader, error) {
+		_, in := io.Pipe()
+		out, _ := io.Pipe()
+		return in, out, nil
+	}}
+	done := make(chan error)
+	go func() {
+		for range 3 {
+			ctx, stop := context.WithTimeout(context.Background(), 20*time.Millisecond)
+			_, err := h.Dial(ctx, dynamostore.Address{Table: "throttle"})
+			stop()
+			done <- err
+		}
+	}()
+	for range 3 {
+		select {
+		case err := <-done:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Error(err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it waits")
+		}
+	}
+}
+
+// What says who we are is started by the program. It reads from its stdin, as one that asks for a code may, and finds nothing there: not
+// our questions. And what it leaves behind does not keep us waiting.
+func TestCredentialProcess(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no sh")
+	}
+	program := build(t)
+	config := t.TempDir() + "/config"
+	said := t.TempDir() + "/said"
+	script := `sh -c 'cat >` + said + `; sleep 60 >/dev/null & echo {\"Version\":1,\"AccessKeyId\":\"a\",\"SecretAccessKey\":\"b\"}'`
+	if err := os.WriteFile(config, []byte("[default]\nregion = eu-west-1\ncredential_process = "+script+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	noConfig(t)
+	t.Setenv("AWS_CONFIG_FILE", config)
+	t.Setenv("AWS_ACCESS_KEY_ID", "")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "")
+	h := New(program)
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	c, err := h.Dial(ctx, dynamostore.Address{Table: "throttle", Endpoint: "http://127.0.0.1:1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Do(ctx, dynamostore.Request{Op: dynamostore.OpGet, Key: "k"}); !dynamostore.IsAway(err) || errors.Is(err, ctx.Err()) {
+		t.Errorf("nobody is there: %v", err)
+	}
+	if b, err := os.ReadFile(said); err != nil || len(b) > 0 {
+		t.Errorf("it has read %q, %v", b, err)
+	}
+	begin := time.Now()
+	if err := h.Close(); err != nil {
+		t.Error(err)
+	}
+	if d := time.Since(begin); d > 30*time.Second {
+		t.Errorf("it took %v to end", d)
+	}
+}
+
+func build(t *testing.T) (program string) {
+	t.Helper()
+	path, err := exec.LookPath("go")
+	if err != nil {
+		t.Skip("there is no go command")
+	}
+	program = t.TempDir() + "/" + Name + ".exe"
+	if out, err := exec.Command(path, "build", "-o", program, "../../../cmd/throttle-dynamodb").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return program
+}
+
+// noConfig has the SDK find nothing but the credentials of a test.
+func noConfig(t *testing.T) {
+	t.Helper()
+	for name, value := range map[string]string{
+		"AWS_REGION": "", "AWS_DEFAULT_REGION": "", "AWS_PROFILE": "", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+		"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		t.Setenv(name, value)
 	}
 }
