@@ -179,11 +179,16 @@ func isCode(err error, code string) bool {
 // Policy returns the IAM policy that is needed, as JSON: for those who use the table, and for the one who makes it.
 func (v *Server) Policy() (string, error) {
 	at := v.at
-	region := at.Region
-	if region == "" {
+	region, partition := at.Region, "aws"
+	switch {
+	case region == "":
 		region = "*"
+	case strings.HasPrefix(region, "cn-"):
+		partition = "aws-cn"
+	case strings.HasPrefix(region, "us-gov-"):
+		partition = "aws-us-gov"
 	}
-	arn := "arn:aws:dynamodb:" + region + ":*:table/" + at.Table
+	arn := "arn:" + partition + ":dynamodb:" + region + ":*:table/" + at.Table
 	type statement struct {
 		Sid, Effect string
 		Action      []string

@@ -164,11 +164,16 @@ func connect(ctx context.Context, address string, dial Dial, timeout time.Durati
 		now = time.Now
 	}
 	c := &conn{at: at, name: at.String(), timeout: orElse(timeout, defaultTimeout), clock: newClock(now)}
-	if c.client, err = dial(ctx, at); err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		return nil, c.named(err)
+	bound, stop := context.WithTimeout(ctx, c.timeout)
+	defer stop()
+	c.client, err = dial(bound, at)
+	switch {
+	case err == nil:
+		return c, nil
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case bound.Err() != nil:
+		err = bound.Err()
 	}
-	return c, nil
+	return nil, c.named(err)
 }

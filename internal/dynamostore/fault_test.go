@@ -294,6 +294,75 @@ func TestPolicy(t *testing.T) {
 	if err != nil || json.Unmarshal([]byte(text), &policy) != nil || len(policy.Statement) != 3 || !strings.Contains(text, "dynamodb:eu-west-1:*:table/throttle\"") {
 		t.Errorf("%s, %v", text, err)
 	}
+	for region, want := range map[string]string{"eu-west-1": "arn:aws:", "cn-north-1": "arn:aws-cn:", "us-gov-west-1": "arn:aws-us-gov:"} {
+		if text, err := connect(t, "dynamodb://throttle?region="+region).Policy(); err != nil || !strings.Contains(text, want+"dynamodb:"+region) {
+			t.Errorf("%s, %v", text, err)
+		}
+	}
+}
+
+// What connects may take as long as a request.
+func TestConnectTakesLong(t *testing.T) {
+	dial := func(ctx context.Context, _ dynamostore.Address) (dynamostore.Client, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := dynamostore.Connect(context.Background(), "dynamodb://throttle", dial, 20*time.Millisecond)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !dynamostore.IsAway(err) || !strings.Contains(err.Error(), "no answer within 20ms") {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it has no end")
+	}
+}
+
+// A crawling one has the first update done only when the second one is sent, which gets lost. Nobody is told of either.
+type crawling struct {
+	dynamostore.Client
+	first *dynamostore.Request
+	n     int
+}
+
+func (c *crawling) Do(ctx context.Context, r dynamostore.Request) (dynamostore.Response, error) {
+	if r.Op != dynamostore.OpUpdate {
+		return c.Client.Do(ctx, r)
+	}
+	switch c.n++; c.n {
+	case 1:
+		c.first = &r
+	case 2:
+		if _, err := c.Client.Do(ctx, *c.first); err != nil {
+			return dynamostore.Response{}, err
+		}
+	default:
+		return c.Client.Do(ctx, r)
+	}
+	return dynamostore.Response{}, &dynamostore.RequestError{Code: dynamostore.CodeNetwork, Message: "it is slow"}
+}
+
+// A request that comes to the table after the next one was sent is done once.
+func TestRequestThatCrawls(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	st := s.open(t, "k", dynamostore.Options{
+		Limits: every(time.Nanosecond), Away: time.Minute,
+		Dial: func(ctx context.Context, at dynamostore.Address) (dynamostore.Client, error) {
+			c, err := dynamosdk.Dial(ctx, at)
+			return &crawling{Client: c}, err
+		},
+	})
+	if err := st.WaitN(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if status, err := st.Status(t.Context()); err != nil || status.Grants != 1 {
+		t.Errorf("%d grants, %v", status.Grants, err)
+	}
 }
 
 // A text is replaced only by one who knows what it is.

@@ -188,7 +188,7 @@ func (s *Store) change(ctx context.Context, sleep func(context.Context, time.Dur
 	start := time.Now()
 	it := s.cached()
 	fresh := false
-	var lost *tx // it was sent, and we do not know whether it was heard
+	var lost attempts
 	for try, away := 0, 0; ; try++ {
 		var err error
 		if it == nil {
@@ -197,8 +197,8 @@ func (s *Store) change(ctx context.Context, sleep func(context.Context, time.Dur
 		}
 		var t *tx
 		if err == nil {
-			if lost.is(it) {
-				return lost.end()
+			if done := lost.find(it); done != nil {
+				return done.end()
 			}
 			t, err = s.begin(it)
 		}
@@ -218,8 +218,8 @@ func (s *Store) change(ctx context.Context, sleep func(context.Context, time.Dur
 				return t.end()
 			}
 			if err == nil {
-				if lost.is(it) {
-					return lost.end()
+				if done := lost.find(it); done != nil {
+					return done.end()
 				}
 				// At first on what the server has just told; but after a pause that is old, and would fail again.
 				if fresh = it != nil; try > 0 {
@@ -230,7 +230,7 @@ func (s *Store) change(ctx context.Context, sleep func(context.Context, time.Dur
 				}
 				continue
 			}
-			lost = t
+			lost = append(lost, t)
 		}
 		if !IsAway(err) || time.Since(start) >= s.opts.Away {
 			return err
@@ -256,6 +256,19 @@ func (s *Store) pause(try int) time.Duration {
 	trip := s.trip
 	s.mu.Unlock()
 	return min(rand.N(max(trip, time.Millisecond)<<min(try, 6)), time.Second)
+}
+
+// Attempts were sent, and we do not know whether they were heard, or will be.
+type attempts []*tx
+
+// find returns the one of which an item is what was written, or nil.
+func (a attempts) find(it *item) *tx {
+	for _, t := range a {
+		if t.is(it) {
+			return t
+		}
+	}
+	return nil
 }
 
 // is reports whether an item is what was written.
