@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// call has the script do something. If ctx ends first its cause is returned, and late gets the answer when it comes: nil does
-// not want it.
+// call has the script do something. If ctx ends first its cause is returned, and late gets the answer when it comes, or nil if it is not
+// known whether it was done. A late of nil does not want it.
 func (s *Store) call(ctx context.Context, late func(*answer), op string, args ...any) (*answer, error) {
 	return s.callFor(ctx, late, func() (*answer, error) { return s.send(ctx, op, args...) })
 }
@@ -37,7 +37,7 @@ func (s *Store) callFor(ctx context.Context, late func(*answer), send func() (*a
 		select {
 		case got <- result{a, err}:
 		case <-left:
-			if err == nil && late != nil {
+			if late != nil && (err == nil || IsAway(err)) {
 				late(a)
 			}
 		}
@@ -161,6 +161,16 @@ func (a *answer) text() string {
 func (a *answer) time() int64 {
 	h, l := a.int(), a.int()
 	return h<<32 + l
+}
+
+// late returns how long ago the slot was that an answer of kind "G" tells of, 0 of another one. It does not read it.
+func (a *answer) late() time.Duration {
+	if a.kind != "G" {
+		return 0
+	}
+	peek := *a
+	now := peek.time()
+	return time.Duration(now - peek.time())
 }
 
 func (a *answer) list() []string {

@@ -30,6 +30,7 @@ func (v *Server) named(err error, o Options) error {
 	if refused, ok := errors.AsType[redis.Error](err); ok && !errors.Is(err, redis.Nil) { // without what the client was about
 		text = refused.Error()
 	}
+	text = ofScript(text)
 	begins := func(prefix string) bool { return strings.HasPrefix(text, prefix) }
 	switch {
 	case begins("WRONGTYPE"):
@@ -57,6 +58,17 @@ func (v *Server) named(err error, o Options) error {
 		err = errors.New("it runs no scripts (is it a sentinel, or is EVALSHA disabled there?): " + text)
 	}
 	return &ServerError{v.String(), err}
+}
+
+// ofScript returns the error of a command that a script has called as the server would have said it of the command alone, as Redis does from
+// 7 on. Before, it says "ERR Error running script (call to f_1): @user_script:9: @user_script: 9: -READONLY You can't write".
+func ofScript(text string) string {
+	if strings.HasPrefix(text, "ERR Error running script") {
+		if _, of, ok := strings.Cut(text, ": -"); ok {
+			return of
+		}
+	}
+	return text
 }
 
 // A slowError says that there was no answer in time.

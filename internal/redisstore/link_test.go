@@ -2,9 +2,12 @@ package redisstore
 
 import (
 	"context"
+	"errors"
 	"io"
+	"math"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -139,7 +142,8 @@ func TestSetOnABusyKey(t *testing.T) {
 	for range 8 {
 		st := s.open(t, "k", Options{Limits: limits})
 		all.Go(func() {
-			for st.WaitN(ctx, 1) == nil {
+			for ctx.Err() == nil {
+				_ = st.WaitN(ctx, 1) // until it ends
 			}
 		})
 	}
@@ -153,4 +157,98 @@ func TestSetOnABusyKey(t *testing.T) {
 	t.Log(time.Since(begin))
 	stop()
 	all.Wait()
+}
+
+// A window that was made larger and longer again and again remembers no more than package pacer reads.
+func TestManyRuns(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	now := int64(1_700_000_000_000_000_000)
+	st := s.open(t, "k", Options{now: func() string { return clock(now) }})
+	window := func(n int64, per time.Duration) pacer.Limits {
+		return pacer.Limits{pacer.Per(n, per).With(pacer.SlidingWindow)}
+	}
+	change := func(limits pacer.Limits, n int, every time.Duration) {
+		t.Helper()
+		err := st.update(t.Context(), func(x *tx) error {
+			x.setLimits(limits)
+			for range n {
+				now += int64(every)
+				x.take(now, 1)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	const half = pacer.RunsMost / 2
+	change(window(half, 48*time.Hour), half, time.Millisecond)
+	change(window(4*half, 96*time.Hour), half-1, 96*time.Hour/half) // the shortest time in which grants do not count as one
+	change(window(8*half, 400*time.Hour), 0, 0)
+	for range 4 { // the script makes these
+		now += int64(100 * time.Second)
+		reserve(t, st)
+	}
+	status, err := st.Status(t.Context())
+	if err != nil || status.Grants != pacer.RunsMost+3 {
+		t.Errorf("%d grants, %v", status.Grants, err)
+	}
+}
+
+// The slot of one who has many before it that cost more than a unit is not found out at each look, and exact when it is asked for.
+func TestManyThatCostMore(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(time.Minute)}, Debt: true})
+	first := reserve(t, st)
+	var last *Reservation
+	for range 100 {
+		var err error
+		if last, err = st.Reserve(t.Context(), 3); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := last.look(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if now := last.now(); now.exact || !now.some || now.slot > int64(first.Since1970()+300*time.Minute) {
+		t.Errorf("%+v", now)
+	}
+	if d := last.Since1970() - first.Since1970(); d != 300*time.Minute {
+		t.Errorf("the last one is %v after the first", d)
+	}
+}
+
+// One whose answer was lost, and who finds out about its grant long after, asks again: as others may at the same time.
+func TestAnswerLostForLong(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	now := int64(1_700_000_000_000_000_000)
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(200 * time.Millisecond)}, now: func() string { return clock(now) }})
+	reserve(t, st)
+	a := reserve(t, st)
+	now += int64(3 * time.Second)
+	e, _ := parseEntry(a.now().member)
+	again, err := st.askOnce(t.Context(), 1, math.MaxInt64, queueMost, e.number, e.number)
+	if err != nil || again.phase != granted || again.slot != now {
+		t.Errorf("%+v, %v", again, err)
+	}
+}
+
+func TestErrorOfAScript(t *testing.T) {
+	v := &Server{place: &place{scheme: single, hosts: []string{"host:6379"}}}
+	for text, away := range map[string]bool{
+		"ERR Error running script (call to f_9f1): @user_script:9: @user_script: 9: -READONLY You can't write against a read only replica.":   true,
+		"ERR Error running script (call to f_9f1): @user_script:9: @user_script: 9: -OOM command not allowed when used memory > 'maxmemory'.": true,
+		"ERR Error running script (call to f_9f1): @user_script:9: attempt to call a nil value":                                               false,
+		"OOM command not allowed when used memory > 'maxmemory'. script: 9f1, on @user_script:9.":                                             true,
+	} {
+		if err := v.named(errors.New(text), Options{}); IsAway(err) != away || away && strings.Contains(err.Error(), "call to") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if err := v.named(errors.New("ERR Error running script (call to f_9f1): @user_script:9: @user_script: 9: -WRONGTYPE Operation against a key"), Options{}); !errors.Is(err, ErrForeign) {
+		t.Error(err)
+	}
 }

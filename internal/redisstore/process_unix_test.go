@@ -141,3 +141,35 @@ func TestInterruptedInAStreak(t *testing.T) {
 		t.Errorf("%d grants, %d wait, %v", status.Grants, len(status.Waiting), err)
 	}
 }
+
+// A place of one whose context has ended is given back, although the server answers only later than one call may take.
+func TestPlaceOfNobody(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	o := Options{Limits: pacer.Limits{pacer.Every(time.Hour)}, Timeout: 200 * time.Millisecond, Heartbeat: time.Hour}
+	st := s.open(t, "k", o)
+	reserve(t, st)
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer stop()
+	if _, err := st.Reserve(ctx, 1); err == nil {
+		t.Error("a server that is stopped has answered")
+	}
+	time.Sleep(400 * time.Millisecond)
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	other := s.open(t, "k", o)
+	for try := 0; ; try++ {
+		status, err := other.Status(t.Context())
+		if err == nil && try > 20 && len(status.Waiting) == 0 {
+			break
+		}
+		if try > 500 {
+			t.Fatalf("%d wait still, %v", len(status.Waiting), err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -176,7 +177,10 @@ func (s *Store) askOnce(ctx context.Context, n int64, within time.Duration, most
 		debt = "1"
 	}
 	late := func(a *answer) {
-		if a.kind == "W" {
+		switch {
+		case a == nil:
+			s.abandonNumber(number)
+		case a.kind == "W":
 			_, _, _ = a.time(), a.time(), a.int()
 			s.abandon(a.text())
 		}
@@ -197,6 +201,10 @@ func (s *Store) askOnce(ctx context.Context, n int64, within time.Duration, most
 		switch a.kind {
 		case "G", "g", "W":
 			s.join()
+			if ghost != "" && a.late() > stale { // we have overslept
+				ghost = ""
+				break
+			}
 			return s.stands(a), nil
 		case "L":
 			wait := time.Duration(a.time())
@@ -394,8 +402,12 @@ func (s *Store) forget(member string) {
 // abandon gives a place back that nobody has any more. It is called where somebody waits for s.tasks.
 func (s *Store) abandon(member string) {
 	s.forget(member)
-	if member != "" {
-		_ = s.leaveNow(context.Background(), member) // else it is one of a dead one, or a grant that nobody has used
+	if member == "" {
+		return
+	}
+	if err := s.leaveNow(context.Background(), member); IsAway(err) { // as long as we live nobody takes it for that of a dead one
+		e, _ := parseEntry(member)
+		s.abandonNumber(e.number)
 	}
 }
 
@@ -417,12 +429,9 @@ func (s *Store) leaveNow(ctx context.Context, member string) error {
 
 // abandonNumber gives back the place of one that has asked, where we do not know whether the server has heard it.
 func (s *Store) abandonNumber(number string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	if !s.begin() {
 		return
 	}
-	s.tasks.Add(1)
 	go func() {
 		defer s.tasks.Done()
 		for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
@@ -437,10 +446,9 @@ func (s *Store) abandonNumber(number string) {
 			if err != nil {
 				return
 			}
-			for _, e := range t.waiting {
-				if e.owner == s.owner && e.number == number {
-					s.abandon(e.member)
-				}
+			i := slices.IndexFunc(t.waiting, func(e entry) bool { return e.owner == s.owner && e.number == number })
+			if i >= 0 && IsAway(s.leaveNow(context.Background(), t.waiting[i].member)) {
+				continue
 			}
 			return
 		}
@@ -535,8 +543,7 @@ func (r *Reservation) lookOnce(ctx context.Context, slept bool) (done bool, err 
 		r.standing = s.stands(a)
 		return true, nil
 	case "G":
-		peek := *a
-		if now := peek.time(); slept && now-peek.time() > int64(stale) {
+		if slept && a.late() > stale {
 			break
 		}
 		s.forget(old)

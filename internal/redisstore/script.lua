@@ -303,7 +303,7 @@ local function push(i, m, h, l, n)
   local at, units = m.last, n
   if m.first < m.last then
     local dh, dl = minus(h, l, m.beginh, m.beginl)
-    if m.h == h and m.l == l or m.grain > 0 and dh * W + dl < m.grain then
+    if m.h == h and m.l == l or m.grain > 0 and dh * W + dl < m.grain or m.last - m.first >= 32768 then -- pacer.RunsMost
       at, units = m.last - 1, m.newest + n
     end
   end
@@ -559,12 +559,13 @@ end
 
 -- Where one stands who waits.
 local function stands(member, rank)
-  local units = rank + 1
-  if extra > 0 then
+  local units, near = rank + 1, extra == 0 or rank < 64
+  if extra > 0 and near then -- else it is no sooner than if each of them costs one unit
     units = 0
     for _, other in ipairs(call('ZRANGE', KQ, 0, rank)) do units = units + parse(other) end
   end
   local h, l, exact = slot(headh, headl, units)
+  exact = exact and near
   return {'W', nowh, nowl, h or -1, l or 0, rank, member, id, exact and count == 1 and meters[1].kind == 1 and 1 or 0}
 end
 

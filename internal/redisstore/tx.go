@@ -318,7 +318,10 @@ func (t *tx) commit(ctx context.Context) (ok bool, member string, err error) {
 		args = append(args, 0)
 	}
 	late := func(a *answer) {
-		if a.kind == "K" {
+		switch {
+		case a == nil:
+			t.s.abandonNumber(t.asked.number)
+		case a.kind == "K":
 			t.s.abandon(a.text())
 		}
 	}
