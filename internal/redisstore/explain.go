@@ -117,7 +117,21 @@ func (v *Server) explain(ctx context.Context, err error, keys []string, o Option
 		return v.named(err, o)
 	}
 	denied, keysDenied := v.denied(ctx, keys[0])
+	if name := commandIn(err.Error()); len(denied) == 0 && !keysDenied && name != "" {
+		denied = []string{name}
+	}
 	return &ServerError{v.String(), &PermissionError{Commands: denied, Keys: keysDenied, err: err}}
+}
+
+// commandIn returns the command that the server does not permit us, "" if it does not say: "NOPERM User a has no permissions to run the
+// 'cluster|slots' command".
+func commandIn(text string) string {
+	_, rest, ok := strings.Cut(text, "permissions to run the '")
+	name, _, end := strings.Cut(rest, "'")
+	if !ok || !end {
+		return ""
+	}
+	return strings.ToUpper(name)
 }
 
 func permission(err error) bool {
@@ -173,7 +187,10 @@ func (v *Server) denied(ctx context.Context, state string) (commands []string, k
 			all++
 		case strings.HasPrefix(text, "noperm"), strings.Contains(text, "unknown command"):
 			name, _ := cmd.Args()[0].(string)
-			commands = append(commands, name)
+			name = orDefault(commandIn(err.Error()), name) // it may be one that connects: CLUSTER|SLOTS
+			if !slices.Contains(commands, name) {
+				commands = append(commands, name)
+			}
 		}
 	}
 	return commands, all > 0 && len(commands) == 0

@@ -81,6 +81,39 @@ func until(t *testing.T, ok func() bool) {
 	}
 }
 
+// What connects to a cluster, to another database, and with a name needs one command more each, which the error names.
+func TestPermissionToConnect(t *testing.T) {
+	t.Parallel()
+	nodes, cluster := newCluster(t, false)
+	s := newServer(t)
+	for address, needs := range map[string]string{
+		cluster: "CLUSTER|SLOTS", strings.TrimSuffix(s.url(), "0") + "1": "SELECT", s.url() + "?client_name=x": "CLIENT|SETNAME",
+	} {
+		user := strings.Replace(address, "://", "://user:pass@", 1)
+		args := []any{"ACL", "SETUSER", "user", "reset", "on", ">pass", "~throttle:*"}
+		for _, probe := range probes("k") {
+			args = append(args, fmt.Sprintf("+%s", probe[0]))
+		}
+		allow := func(more ...any) {
+			for _, node := range append([]*server{s}, nodes...) {
+				node.do(t, append(args, more...)...)
+			}
+		}
+		allow()
+		if err := openURL(t, user, "k", Options{}).SetPaused(t.Context(), true); err == nil || !strings.HasSuffix(err.Error(), "no permission for "+needs) {
+			t.Errorf("%s: %v", address, err)
+		}
+		do := "ACL SETUSER NAME +" + strings.ToLower(needs)
+		if r, err := Check(t.Context(), user, Options{}); err != nil || !r.Serious() || len(r.Problems) != 1 || r.Problems[0].Do != do {
+			t.Errorf("%s: %+v, %v", address, r, err)
+		}
+		allow("+" + strings.ToLower(needs))
+		if err := openURL(t, user, "k", Options{}).SetPaused(t.Context(), true); err != nil {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+}
+
 // collectWhile returns the slots of grants that clients take, n each, while something happens.
 func collectWhile(t *testing.T, n int, happens func(), stores ...*Store) []time.Duration {
 	t.Helper()
