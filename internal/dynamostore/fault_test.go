@@ -346,6 +346,42 @@ func (c *crawling) Do(ctx context.Context, r dynamostore.Request) (dynamostore.R
 	return dynamostore.Response{}, &dynamostore.RequestError{Code: dynamostore.CodeNetwork, Message: "it is slow"}
 }
 
+// A throttled one has no time for us at first.
+type throttled struct {
+	dynamostore.Client
+	left int
+}
+
+func (c *throttled) Do(ctx context.Context, r dynamostore.Request) (dynamostore.Response, error) {
+	if c.left--; c.left >= 0 {
+		return dynamostore.Response{}, &dynamostore.RequestError{Code: "ThrottlingException", Status: 400, Message: "slow down"}
+	}
+	return c.Client.Do(ctx, r)
+}
+
+// Whoever asks how a key stands puts up with a table that is away, too.
+func TestStatusOfATableThatIsAway(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	if err := s.open(t, "k", dynamostore.Options{Limits: every(time.Hour)}).WaitN(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	v, err := dynamostore.Connect(t.Context(), s.url(), func(ctx context.Context, at dynamostore.Address) (dynamostore.Client, error) {
+		c, err := dynamosdk.Dial(ctx, at)
+		return &throttled{c, 3}, err
+	}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := v.Open("k", dynamostore.Options{Away: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := st.Status(t.Context()); err != nil || status.Grants != 1 {
+		t.Errorf("%+v, %v", status, err)
+	}
+}
+
 // A request that comes to the table after the next one was sent is done once.
 func TestRequestThatCrawls(t *testing.T) {
 	t.Parallel()

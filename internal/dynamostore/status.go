@@ -15,7 +15,11 @@ type Waiter = pacer.Waiter
 
 // Status returns how the key stands. It writes nothing. A key that has no state is ErrNoState.
 func (s *Store) Status(ctx context.Context) (Status, error) {
-	it, err := s.fresh(ctx)
+	var it *item
+	err := s.patiently(ctx, func() (err error) {
+		it, err = s.fresh(ctx)
+		return err
+	})
 	if err != nil {
 		return Status{}, err
 	}

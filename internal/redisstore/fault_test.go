@@ -320,3 +320,23 @@ func TestFlushedUnderLoad(t *testing.T) {
 		})
 	}
 }
+
+// What the remote said is not forgotten because the server was away for a moment.
+func TestThrottledWhileAway(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "--appendonly", "yes", "--appendfsync", "always")
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(time.Millisecond)}, Away: time.Minute})
+	r := reserve(t, st)
+	s.kill()
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		<-time.After(100 * time.Millisecond)
+		until(t, s.start)
+	}()
+	c, err := r.Throttled(t.Context(), pacer.Feedback{After: time.Hour})
+	<-started
+	if err != nil || c.Length < 50*time.Minute {
+		t.Errorf("%+v, %v", c, err)
+	}
+}

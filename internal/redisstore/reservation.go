@@ -640,7 +640,7 @@ func (s *Store) leave(a *answer, member string) (ok bool, err error) {
 func (r *Reservation) Throttled(ctx context.Context, f pacer.Feedback) (pacer.Cooldown, error) {
 	st, random := r.now(), rand.Uint64()
 	var c pacer.Cooldown
-	err := r.s.update(ctx, func(t *tx) error {
+	throttled := func(t *tx) error {
 		c = pacer.Cooldown{}
 		before, _ := t.alg.Until(0)
 		events := t.alg.Events()
@@ -660,8 +660,8 @@ func (r *Reservation) Throttled(ctx context.Context, f pacer.Feedback) (pacer.Co
 			r.s.mu.Unlock()
 		})
 		return nil
-	})
-	if err != nil {
+	}
+	if err := r.s.patiently(ctx, func() error { return r.s.update(ctx, throttled) }); err != nil {
 		return pacer.Cooldown{}, err
 	}
 	return c, nil

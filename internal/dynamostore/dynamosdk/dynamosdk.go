@@ -3,11 +3,13 @@ package dynamosdk
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -28,6 +30,7 @@ type client struct {
 	table string
 	api   *dynamodb.Client
 	creds aws.CredentialsProvider
+	known atomic.Bool // there have been credentials
 }
 
 var _ dynamostore.Dial = Dial
@@ -66,8 +69,15 @@ func (*client) Close() error { return nil }
 
 // Do does a request.
 func (c *client) Do(ctx context.Context, r dynamostore.Request) (dynamostore.Response, error) {
-	if _, err := c.creds.Retrieve(ctx); err != nil && ctx.Err() == nil { // they are cached
-		return dynamostore.Response{}, &dynamostore.RequestError{Code: dynamostore.CodeCredentials, Message: "there are no credentials: " + err.Error()}
+	switch _, err := c.creds.Retrieve(ctx); { // they are cached
+	case err == nil:
+		c.known.Store(true)
+	case ctx.Err() == nil:
+		e := &dynamostore.RequestError{Code: dynamostore.CodeCredentials, Message: "there are no credentials: " + err.Error()}
+		if c.known.Load() && mayPass(err) { // those there were have expired, and who gives new ones is away
+			e.Code = dynamostore.CodeNetwork
+		}
+		return dynamostore.Response{}, e
 	}
 	var date time.Time
 	ctx = context.WithValue(ctx, dateKey{}, &date)
@@ -80,6 +90,13 @@ func (c *client) Do(ctx context.Context, r dynamostore.Request) (dynamostore.Res
 		err = errorOf(ctx, err)
 	}
 	return response, err
+}
+
+// mayPass reports whether an error is one of the network, or of a server that has no time for us.
+func mayPass(err error) bool {
+	var sent *smithyhttp.RequestSendError
+	var response *smithyhttp.ResponseError
+	return errors.As(err, &sent) || errors.As(err, &response) && (response.HTTPStatusCode() >= 500 || response.HTTPStatusCode() == http.StatusTooManyRequests)
 }
 
 // skewRefused is about how wrong a clock is with which a request is refused: five minutes.
@@ -350,6 +367,11 @@ func errorOf(ctx context.Context, err error) error {
 	var api smithy.APIError
 	var connection *url.Error
 	var sending *smithy.OperationError
+	var sent *smithyhttp.RequestSendError
+	var certificate *tls.CertificateVerificationError
+	if errors.As(err, &certificate) || response == nil && !errors.As(err, &sent) { // it would be the same another time
+		e.Code = dynamostore.CodeConfig
+	}
 	switch {
 	case errors.As(err, &api):
 		e.Code, e.Message = api.ErrorCode(), api.ErrorMessage()

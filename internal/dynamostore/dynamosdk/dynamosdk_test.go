@@ -1,17 +1,22 @@
 package dynamosdk
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/throttle-cli/throttle/internal/dynamostore"
 )
@@ -124,5 +129,56 @@ func TestClockIsFarOff(t *testing.T) {
 	at, err := time.Parse("20060102T150405Z", fmt.Sprint((*asked)[1]["signed"]))
 	if err != nil || at.Sub(date).Abs() > time.Minute {
 		t.Errorf("signed at %v, and it is %v, %v", at, date, err)
+	}
+}
+
+// What would be the same another time is not for the server to be away: it is not asked again.
+func TestErrorsThatStay(t *testing.T) {
+	half, _ := serve(t, reply{200, `{"Item": {"k`, time.Time{}})
+	get := dynamostore.Request{Op: dynamostore.OpGet, Key: "k"}
+	if _, err := half.Do(t.Context(), get); !dynamostore.IsAway(err) {
+		t.Errorf("half of an answer: %v", err)
+	}
+	s := httptest.NewTLSServer(http.NotFoundHandler())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	t.Cleanup(s.Close)
+	for _, at := range []dynamostore.Address{{Region: "eu-west-1", Endpoint: s.URL}, {Region: "eu west 1"}} {
+		at.Table = "throttle"
+		c, err := Dial(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Do(t.Context(), get); err == nil || dynamostore.IsAway(err) {
+			t.Errorf("%v: %v", at, err)
+		} else {
+			t.Log(err)
+		}
+	}
+}
+
+// A fickle provider has credentials at first, and then is not to be reached.
+type fickle struct{ n int }
+
+func (f *fickle) Retrieve(context.Context) (aws.Credentials, error) {
+	if f.n--; f.n < 0 {
+		return aws.Credentials{}, &smithyhttp.RequestSendError{Err: errors.New("it is away")}
+	}
+	return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
+}
+
+// One that has had credentials is to get new ones later. One that never had any is wrong here.
+func TestCredentialsLater(t *testing.T) {
+	c, _ := serve(t, reply{200, `{}`, time.Time{}})
+	get := dynamostore.Request{Op: dynamostore.OpGet, Key: "k"}
+	had := &client{table: "throttle", api: c.(*client).api, creds: &fickle{1}} //nolint:forcetypeassert // it is
+	if _, err := had.Do(t.Context(), get); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := had.Do(t.Context(), get); !dynamostore.IsAway(err) || !strings.Contains(err.Error(), "credentials: ") {
+		t.Error(err)
+	}
+	never := &client{table: "throttle", api: had.api, creds: &fickle{0}}
+	if _, err := never.Do(t.Context(), get); err == nil || dynamostore.IsAway(err) {
+		t.Error(err)
 	}
 }
