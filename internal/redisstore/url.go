@@ -110,13 +110,17 @@ func parseURL(address string) (*place, error) {
 	if strings.ContainsAny(tail, "@#") { // a password that was cut in two must not be taken for a host
 		return nil, errors.New("there is an @ or # behind the host: in a user name, a password or an option @ / ? # have to be written as %40 %2F %3F %23")
 	}
-	if i := strings.LastIndexByte(authority, '@'); i >= 0 {
+	i := strings.LastIndexByte(authority, '@')
+	if i >= 0 {
 		if err := p.setUser(authority[:i]); err != nil {
 			return nil, err
 		}
 		authority = authority[i+1:]
 	}
 	if err := p.setHosts(authority); err != nil {
+		if i < 0 && strings.Contains(authority, ":") && len(p.hosts) == 0 { // it may be a user and a password
+			return nil, fmt.Errorf("there is no host with a port from 1 to 65535, but what may be a password, and is not shown: it takes %s", p.form())
+		}
 		return nil, err
 	}
 	path, query, _ := strings.Cut(tail, "?")

@@ -52,11 +52,11 @@ func TestBadURLs(t *testing.T) {
 		"redis+tls://h":                    "scheme",
 		"redis://":                         "no host",
 		"redis://:6379":                    "no host",
-		"redis://h:port":                   `"h:port"`,
-		"redis://h:0":                      `port "0"`,
-		"redis://h:70000":                  `port "70000"`,
-		"redis://h:1:2":                    `"h:1:2"`,
-		"redis://h:":                       `"h:"`,
+		"redis://h:port":                   "no host with a port",
+		"redis://h:0":                      "no host with a port",
+		"redis://h:70000":                  "no host with a port",
+		"redis://h:1:2":                    "no host with a port",
+		"redis://h:":                       "no host with a port",
 		"redis://a,b":                      "redis+cluster://",
 		"redis://h/x":                      `database "x"`,
 		"redis://h/-1":                     `database "-1"`,
@@ -82,6 +82,10 @@ func TestBadURLs(t *testing.T) {
 		"redis://u:1?s3cr@h":               "%2F",
 		"redis://u:s3cr%zz@h":              "%25",
 		"redis://u:s3cr@h:port":            `"h:port"`,
+		"redis://u:s3cr@h:70000":           `port "70000"`,
+		"redis://u:s3cr@h:1:2":             `"h:1:2"`,
+		"redis://u:s3cr":                   "no host with a port",
+		"redis://u:s3cr/0":                 "no host with a port",
 	} {
 		_, err := Connect(address, Options{Getenv: noEnv})
 		var bad *URLError
