@@ -30,7 +30,7 @@ and exit code are its own. With --attempts, --throttled-on, --preset or
 			return nil
 		},
 		RunE: func(c *cobra.Command, command []string) error {
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return err
 			}
 			return runExec(c.Context(), o, command, std)

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/dynamostore"
@@ -31,6 +32,22 @@ func dial(p store.Place, timeout, away time.Duration) (server, error) {
 
 // isAway reports whether an error says that a server is away, which may pass.
 func isAway(err error) bool { return redisstore.IsAway(err) || dynamostore.IsAway(err) }
+
+// patiently does something again as long as a server is away, for as long as that is put up with.
+func patiently(ctx context.Context, away time.Duration, do func() error) error {
+	start := time.Now()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := do()
+		if !isAway(err) || time.Since(start) > away {
+			return err
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
 
 // statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out.
 func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State, error) {

@@ -38,7 +38,7 @@ key is paused nobody has a grant, and those who wait keep their places.`,
   throttle set --key ec2 --pause`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return err
 			}
 			// The environment, and a file, have a rate for those who say nothing else.
