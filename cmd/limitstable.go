@@ -263,10 +263,14 @@ func (t *tableChange) apply(ctx context.Context, c *config.Config) (changed []st
 			errs = append(errs, err)
 			continue
 		}
-		limits, unit := pacer.Limits{pacer.Limit{}}, pacer.Events
+		blocked := pacer.Limits{pacer.Limit{}}
+		limits, unit := blocked, pacer.Events
 		if !e.Blocked {
-			if e.Texts("rate") == nil && e.Texts("every") == nil {
-				continue // each call says its own
+			if e.Texts("rate") == nil && e.Texts("every") == nil { // each call says its own
+				if s.Limited && s.Limits.Equal(blocked) {
+					errs = append(errs, fmt.Errorf("key %q stays blocked, as limit %s has no rate: throttle set --store URL --key %s --rate N/UNIT", s.Key, name, s.Key))
+				}
+				continue
 			}
 			if limits, unit, err = byname.RateOf(e).Limits(); err != nil {
 				errs = append(errs, err)
