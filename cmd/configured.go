@@ -123,6 +123,15 @@ func (o *configOptions) storeURL(c *config.Config, flags *pflag.FlagSet) string 
 	return ""
 }
 
+// settleStore takes the store that the defaults of the files name, where no other is given.
+func (o *configOptions) settleStore(flags *pflag.FlagSet, log *logger) error {
+	c, err := o.load(log)
+	if err == nil {
+		o.store.url = o.storeURL(c, flags)
+	}
+	return err
+}
+
 // applyLimit has the flags of a mode say what holds for the limit and the account that o names: what throttle.toml has where it goes
 // before the flags that were given, or where none was given, and the key. The mode then goes by its flags as ever. It is
 // called first, also where no limit is named: the defaults of the file hold for all. For a limit or an account that is
