@@ -1,3 +1,5 @@
+//go:build unix
+
 package main
 
 import (
@@ -72,7 +74,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "jsonlines": jsonLines, "redis": redis, "dynamo": dynamo,
+			"exits": exits, "jsonlines": jsonLines, "redis": redis, "dynamo": dynamo, "gaps": gaps,
 		},
 	})
 }
@@ -111,5 +113,29 @@ func jsonLines(ts *testscript.TestScript, neg bool, args []string) {
 		if err := json.Unmarshal([]byte(line), &object); err != nil {
 			ts.Fatalf("%s: %q: %v", args[0], line, err)
 		}
+	}
+}
+
+// gaps prints the times between the slots of grants that are printed as JSON, in ns, as long as they are of one key: gaps FILE.
+func gaps(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: gaps FILE")
+	}
+	var key string
+	var last int64
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var grant struct {
+			Key         string
+			Boot, Since json.Number
+		}
+		line = strings.NewReplacer("slot_since_boot_s", "boot", "slot_since_1970_s", "since").Replace(line)
+		ts.Check(json.Unmarshal([]byte(line), &grant))
+		at, err := strconv.ParseInt(strings.ReplaceAll(string(grant.Boot+grant.Since), ".", ""), 10, 64)
+		ts.Check(err)
+		if grant.Key == key {
+			_, err := fmt.Fprintln(ts.Stdout(), key, at-last)
+			ts.Check(err)
+		}
+		key, last = grant.Key, at
 	}
 }

@@ -37,7 +37,7 @@ func main() {
 
 // sections are what can be measured, in the order of the page.
 func sections() []section {
-	return []section{pacing(), throughput(), commands(), keeping(), shared(), stores(), keys(), answers(), idle(), memory(), startUp()}
+	return []section{pacing(), throughput(), commands(), keeping(), shared(), stores(), dynamoDB(), keys(), answers(), idle(), memory(), startUp()}
 }
 
 // A section is a table of the page, and how its rows are measured.
@@ -60,7 +60,7 @@ type bench struct {
 
 func run(args []string) error {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	only := flags.String("run", "", "measure only the sections that match `REGEXP`: pacing, pipe, commands, keeping, shared, stores, keys, answers, idle, memory, start-up")
+	only := flags.String("run", "", "measure only the sections that match `REGEXP`: pacing, pipe, commands, keeping, shared, stores, dynamodb, keys, answers, idle, memory, start-up")
 	quick := flags.Bool("quick", false, "less of everything: a first impression, not a result")
 	out := flags.String("out", "", "write the page to `FILE`")
 	if err := flags.Parse(args); err != nil {

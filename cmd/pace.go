@@ -21,9 +21,10 @@ type pace struct {
 	unit  pacer.Unit
 	ahead time.Duration // for how long grants may be asked for before their slots
 	key   string
-	store string // its URL; empty for the usual one
-	cost  int    // of each grant
-	keyed *keyed // nil unless lines have keys of their own
+	store string        // its URL; empty for the usual one
+	trip  time.Duration // how long it takes to ask there; 0 is no time
+	cost  int           // of each grant
+	keyed *keyed        // nil unless lines have keys of their own
 	// next is the slot that is waited for, where tracks is set; zero for none.
 	next   atomic.Pointer[time.Time]
 	tracks bool

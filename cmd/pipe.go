@@ -19,6 +19,8 @@ import (
 const (
 	// together is how long what has come due may wait to be released in one write.
 	together = 500 * time.Microsecond
+	// tripsTogether is the same in round trips to a server: to ask for each line would take longer than its turn.
+	tripsTogether = 2
 	// ahead is for how long places are asked for before their slots. A wake-up that is later loses slots; after a pause no
 	// more than this is due at once. Stalls of some 20 ms are common where other processes want the cores.
 	ahead = 50 * time.Millisecond
@@ -145,7 +147,9 @@ func pipeFor(p *pace, delim byte) pipe.Options {
 	}
 	opts.Ask = p.ask
 	cost := int64(p.cost)
-	opts.Chunk = func() int { return int(min(max(p.limit().Units(together)/cost, 1), maxChunk)) }
+	opts.Chunk = func() int {
+		return int(min(max(p.limit().Units(max(together, tripsTogether*p.trip))/cost, 1), maxChunk))
+	}
 	opts.Ahead = int(min(max(p.limit().Units(p.ahead)/cost/int64(opts.Chunk()), 1), maxAhead))
 	return opts
 }

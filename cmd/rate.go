@@ -195,7 +195,7 @@ func (o *paceOptions) open(ctx context.Context, debt bool, std streams) (*pace, 
 
 func (o *paceOptions) openShared(ctx context.Context, w wanted, cost int, debt bool, std streams) (*pace, error) {
 	// What will be in force is known only when a grant is asked for, and how much to ask for depends on it.
-	status, err := o.status(ctx, std)
+	status, asked, err := o.status(ctx, std)
 	if err != nil {
 		return nil, o.explain(err)
 	}
@@ -225,5 +225,13 @@ func (o *paceOptions) openShared(ctx context.Context, w wanted, cost int, debt b
 		w.unit = pacer.Bytes
 	}
 	l := sharedLimiter{Key: k, given: given, known: known}
-	return &pace{limiter: l, unit: w.unit, key: o.key, store: o.store.url, cost: cost, shared: true, explain: o.explain}, nil
+	p := &pace{limiter: l, unit: w.unit, key: o.key, store: o.store.url, cost: cost, shared: true, explain: o.explain}
+	if o.remote() {
+		if asked {
+			p.trip = o.trip(ctx, std)
+		}
+		// Else a place would be asked for when the slot of the one before it has come, and that is known: two round trips too late.
+		p.ahead = ahead + 2*tripsTogether*p.trip
+	}
+	return p, nil
 }

@@ -86,7 +86,7 @@ func runSet(ctx context.Context, o *setOptions, std streams) error {
 		if err := l.checkBurst(); err != nil {
 			return err
 		}
-		status, err := o.pace.status(ctx, std)
+		status, _, err := o.pace.status(ctx, std)
 		if err != nil {
 			return o.pace.explain(err)
 		}

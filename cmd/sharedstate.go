@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/throttle-cli/throttle/internal/store"
 	"github.com/throttle-cli/throttle/lockfile"
@@ -72,22 +73,35 @@ func (o *paceOptions) adopt(ctx context.Context, w wanted, debt bool, std stream
 	return k, err
 }
 
-// status returns how the key stands; the zero one where there is none. That a file can't be read, opening it will say.
-func (o *paceOptions) status(ctx context.Context, std streams) (pacer.Status, error) {
+// status returns how the key stands; the zero one where there is none. Asked says whether the store was; if not, it is away and that
+// is no error. That a file can't be read, opening it will say.
+func (o *paceOptions) status(ctx context.Context, std streams) (status pacer.Status, asked bool, err error) {
 	s, key, err := o.at(std)
 	if err != nil {
-		return pacer.Status{}, err
+		return pacer.Status{}, false, err
 	}
 	state, err := s.Status(ctx, key)
 	switch {
 	case err == nil:
-		return state.Status, nil
+		return state.Status, true, nil
 	case errors.Is(err, store.ErrNoState) || !o.remote():
-		return pacer.Status{}, nil
+		return pacer.Status{}, true, nil
 	case isAway(err) && o.store.onError == localOnError:
-		return pacer.Status{}, nil
+		return pacer.Status{}, false, nil
 	}
-	return pacer.Status{}, err
+	return pacer.Status{}, false, err
+}
+
+// trip returns how long it takes to ask a server that has been asked before.
+func (o *paceOptions) trip(ctx context.Context, std streams) time.Duration {
+	if !o.remote() {
+		return 0
+	}
+	start := time.Now()
+	if _, asked, err := o.status(ctx, std); !asked || err != nil { // it will be told of when a grant is asked for
+		return 0
+	}
+	return time.Since(start)
 }
 
 // openKey opens the key. What there is to warn of goes to stderr.

@@ -2,10 +2,12 @@
 // early, none may be stuck, the state must be whole.
 //
 //	go run ./bench/torture -duration 60s -workers 30 -rate 500/s -kill 20ms
+//	go run ./bench/torture -duration 60s -rate 200/s -store "redis://127.0.0.1:6379/0?heartbeat=1s"
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,8 +34,8 @@ func main() {
 
 // A storm is workers that wait for grants of one key, one after another, and what they got.
 type storm struct {
-	binary, rate string
-	env          []string
+	binary, rate, key string
+	env               []string
 
 	mu      sync.Mutex
 	slots   []string // seconds since the boot of the host, as they were printed
@@ -48,6 +50,7 @@ func run() error {
 	rate := flag.String("rate", "500/s", "the rate")
 	kill := flag.Duration("kill", 20*time.Millisecond, "one of them is killed in each of these intervals")
 	binary := flag.String("throttle", "", "the binary; it is built if none is given")
+	store := flag.String("store", "", "the URL of the store; a folder of its own if none is given")
 	flag.Parse()
 	limit, _, err := pacer.ParseRate(*rate)
 	if err != nil {
@@ -67,8 +70,8 @@ func run() error {
 		}
 	}
 	s := &storm{
-		binary: *binary, rate: *rate, running: make([]*os.Process, *workers),
-		env: append(os.Environ(), "THROTTLE_STATE_DIR="+filepath.Join(dir, "state")),
+		binary: *binary, rate: *rate, running: make([]*os.Process, *workers), key: fmt.Sprintf("torture-%d", os.Getpid()),
+		env: append(os.Environ(), "THROTTLE_STATE_DIR="+filepath.Join(dir, "state"), "THROTTLE_STORE="+*store),
 	}
 	start := time.Now()
 	s.rage(*duration, *kill)
@@ -108,7 +111,7 @@ func (s *storm) rage(duration, kill time.Duration) {
 // wait is one wait of worker i.
 func (s *storm) wait(i int) {
 	var out, trouble bytes.Buffer
-	c := exec.Command(s.binary, "wait", "--key", "torture", "--rate", s.rate, "--json")
+	c := exec.Command(s.binary, "wait", "--key", s.key, "--rate", s.rate, "--json")
 	c.Env, c.Stdout, c.Stderr = s.env, &out, &trouble
 	if err := c.Start(); err != nil {
 		s.fail(err)
@@ -126,7 +129,8 @@ func (s *storm) wait(i int) {
 		return // it was killed
 	}
 	var got struct {
-		Slot json.Number `json:"slot_since_boot_s"`
+		Slot  json.Number `json:"slot_since_boot_s"`
+		Since json.Number `json:"slot_since_1970_s"` // of a server
 	}
 	if out.Len() > 0 { // also of one that was killed after it had printed its grant
 		err = json.Unmarshal(out.Bytes(), &got)
@@ -136,7 +140,7 @@ func (s *storm) wait(i int) {
 		return
 	}
 	s.mu.Lock()
-	s.slots = append(s.slots, string(got.Slot))
+	s.slots = append(s.slots, string(cmp.Or(got.Slot, got.Since)))
 	s.mu.Unlock()
 }
 
@@ -200,12 +204,12 @@ type status struct {
 func (s *storm) status() (status, error) {
 	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
 	defer stop()
-	c := exec.CommandContext(ctx, s.binary, "wait", "--key", "torture")
+	c := exec.CommandContext(ctx, s.binary, "wait", "--key", s.key)
 	c.Env = s.env
 	if out, err := c.CombinedOutput(); err != nil {
 		return status{}, fmt.Errorf("one more grant: %w\n%s", err, out)
 	}
-	c = exec.Command(s.binary, "status", "--json", "torture")
+	c = exec.Command(s.binary, "status", "--json", s.key)
 	c.Env = s.env
 	out, err := c.Output()
 	if err != nil {

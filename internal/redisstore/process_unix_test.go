@@ -4,6 +4,8 @@ package redisstore
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -113,4 +115,29 @@ func TestServerStopped(t *testing.T) {
 	}
 	slices.Sort(slots)
 	apart(t, slots, 700*time.Millisecond, 0)
+}
+
+// One who is interrupted does not wait for a server that does not answer: not in a streak of grants either, and the grant is not lost
+// twice.
+func TestInterruptedInAStreak(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Every(time.Nanosecond)}, Timeout: time.Minute})
+	collect(t, 2*streakLong, st)
+	if err := s.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	why := errors.New("why")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	time.AfterFunc(50*time.Millisecond, func() { cancel(why) })
+	if err := st.WaitN(ctx, 1); !errors.Is(err, why) { // else it would last a minute
+		t.Errorf("interrupted: %v", err)
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	collect(t, 1, st)
+	if status, err := st.Status(t.Context()); err != nil || status.Grants > 2*streakLong+2 || len(status.Waiting) > 0 {
+		t.Errorf("%d grants, %d wait, %v", status.Grants, len(status.Waiting), err)
+	}
 }

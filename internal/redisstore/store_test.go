@@ -113,6 +113,27 @@ func TestTwoRoundTripsForOneThatWaits(t *testing.T) {
 	}
 }
 
+// Where grants were due one after another, only the short way is asked for; the first that has to wait takes one round trip more.
+func TestEndOfAStreak(t *testing.T) {
+	s := newServer(t)
+	st := s.open(t, "k", Options{Limits: pacer.Limits{pacer.Per(1, 100*time.Millisecond).WithBurst(20)}})
+	slots := collect(t, 20, st)
+	if st.streak.Load() < streakLong {
+		t.Skip("the machine is so slow that one had to wait")
+	}
+	before := calls(t, s)
+	slots = append(slots, collect(t, 1, st)...)
+	if n := calls(t, s) - before; n < 3 || n > 5 {
+		t.Errorf("one that waits takes %d round trips", n)
+	}
+	if d := slots[20] - slots[0]; d < 100*time.Millisecond {
+		t.Errorf("the one behind the burst comes after %v", d)
+	}
+	if status, err := st.Status(t.Context()); err != nil || status.Grants != 21 {
+		t.Errorf("%d grants, %v", status.Grants, err)
+	}
+}
+
 func TestManyClients(t *testing.T) {
 	s := newServer(t)
 	limits := pacer.Limits{pacer.Per(500, time.Second)}

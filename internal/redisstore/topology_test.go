@@ -37,7 +37,7 @@ func newCluster(t *testing.T, replicas bool) (nodes []*server, address string) {
 	var hosts []string
 	for i, node := range nodes {
 		if i < 3 {
-			node.do(t, "CLUSTER", "ADDSLOTSRANGE", i*5462, min((i+1)*5462, 16384)-1)
+			node.addSlots(t, i*5462, min((i+1)*5462, 16384))
 		}
 		node.do(t, "CLUSTER", "SET-CONFIG-EPOCH", i+1)
 		if i > 0 {
@@ -60,6 +60,16 @@ func newCluster(t *testing.T, replicas bool) (nodes []*server, address string) {
 		})
 	}
 	return nodes, "redis+cluster://" + strings.Join(hosts, ",")
+}
+
+// addSlots gives a node of a cluster slots.
+func (s *server) addSlots(t *testing.T, from, to int) {
+	t.Helper()
+	args := []any{"CLUSTER", "ADDSLOTS"}
+	for slot := from; slot < to; slot++ {
+		args = append(args, slot)
+	}
+	s.do(t, args...)
 }
 
 func until(t *testing.T, ok func() bool) {
@@ -130,6 +140,15 @@ func TestCluster(t *testing.T) {
 
 	if err := alone(t, nodes[0], "moves"); err == nil || IsAway(err) || !strings.Contains(err.Error(), "redis+cluster://") {
 		t.Errorf("a node without its cluster: %v", err)
+	}
+	for _, node := range nodes[1:] {
+		node.kill()
+	}
+	for i := range 6 { // keys on all nodes
+		st := openURL(t, address, fmt.Sprint("key ", i), Options{})
+		if _, err := st.Status(t.Context()); err != nil && !IsAway(err) {
+			t.Errorf("two of three nodes are away: %v", err)
+		}
 	}
 	single := newServer(t)
 	if _, err := openURL(t, strings.Replace(single.url(), "redis:", "redis+cluster:", 1), "k", o).Status(t.Context()); err == nil || IsAway(err) ||
@@ -208,11 +227,26 @@ func newWatched(t *testing.T) (master, replica *server, address string) {
 	until(t, func() bool {
 		return strings.Contains(replica.do(t, "INFO", "replication").(string), "master_link_status:up") //nolint:forcetypeassert // it is text
 	})
-	port, dir := freePort(t), t.TempDir()
+	port := freePort(t)
+	startSentinel(t, fmt.Sprintf("port %d\nsentinel monitor main 127.0.0.1 %d 1\n"+
+		"sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n", port, master.port))
+	watch := &server{t: t, port: port}
+	until(t, func() bool {
+		if watch.admin().Ping(context.Background()).Err() != nil {
+			return false
+		}
+		list, _ := watch.do(t, "SENTINEL", "REPLICAS", "main").([]any)
+		return len(list) == 1
+	})
+	return master, replica, fmt.Sprintf("redis+sentinel://127.0.0.1:%d,127.0.0.1:1/main/0", port)
+}
+
+// startSentinel starts a sentinel that ends with the test.
+func startSentinel(t *testing.T, config string) {
+	t.Helper()
+	dir := t.TempDir()
 	conf := filepath.Join(dir, "sentinel.conf")
-	text := fmt.Sprintf("port %d\nbind 127.0.0.1\ndir %s\nlogfile %s/log\nsentinel monitor main 127.0.0.1 %d 1\n"+
-		"sentinel down-after-milliseconds main 300\nsentinel failover-timeout main 2000\n", port, dir, dir, master.port)
-	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte(fmt.Sprintf("bind 127.0.0.1\ndir %s\nlogfile %s/log\n", dir, dir)+config), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("redis-server", conf, "--sentinel") //nolint:gosec // that of the test
@@ -223,15 +257,6 @@ func newWatched(t *testing.T) (master, replica *server, address string) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	watch := &server{t: t, port: port}
-	until(t, func() bool {
-		if watch.admin().Ping(context.Background()).Err() != nil {
-			return false
-		}
-		list, _ := watch.do(t, "SENTINEL", "REPLICAS", "main").([]any)
-		return len(list) == 1
-	})
-	return master, replica, fmt.Sprintf("redis+sentinel://127.0.0.1:%d,127.0.0.1:1/main/0", port)
 }
 
 func TestSentinelFailover(t *testing.T) {
@@ -311,5 +336,32 @@ func TestTLS(t *testing.T) {
 	}
 	if _, err := Keys(t.Context(), strings.Replace(address, "rediss:", "redis:", 1), Options{Timeout: time.Second}); err == nil {
 		t.Error("without TLS it answers")
+	}
+}
+
+func TestTLSOfSeveralServers(t *testing.T) {
+	cert, key := certificates(t)
+	files := func(port int) []string {
+		return []string{"--tls-port", fmt.Sprint(port), "--tls-cert-file", cert, "--tls-key-file", key, "--tls-ca-cert-file", cert, "--tls-auth-clients", "no"}
+	}
+	limits := pacer.Limits{pacer.Every(time.Millisecond)}
+
+	port := freePort(t)
+	node := newServer(t, append(files(port), "--cluster-enabled", "yes", "--cluster-config-file", "nodes", "--tls-cluster", "yes")...)
+	node.addSlots(t, 0, 16384)
+	until(t, func() bool {
+		return strings.Contains(node.do(t, "CLUSTER", "INFO").(string), "cluster_state:ok") //nolint:forcetypeassert // it is text
+	})
+	collect(t, 3, openURL(t, fmt.Sprintf("rediss+cluster://127.0.0.1:%d?ca_file=%s", port, cert), "k", Options{Limits: limits}))
+
+	port = freePort(t)
+	newServer(t, files(port)...)
+	watch := freePort(t)
+	startSentinel(t, fmt.Sprintf("port 0\ntls-port %d\ntls-replication yes\ntls-auth-clients no\ntls-cert-file %s\ntls-key-file %s\ntls-ca-cert-file %s\n"+
+		"sentinel monitor main 127.0.0.1 %d 1\n", watch, cert, key, cert, port))
+	address := fmt.Sprintf("rediss+sentinel://127.0.0.1:%d/main?ca_file=%s", watch, cert)
+	collect(t, 3, openURL(t, address, "k", Options{Limits: limits, Away: time.Minute}))
+	if keys, err := Keys(t.Context(), address, Options{}); err != nil || !slices.Equal(keys, []string{"k"}) {
+		t.Errorf("%q, %v", keys, err)
 	}
 }

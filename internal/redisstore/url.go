@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -302,10 +303,28 @@ func (p *place) client(timeout time.Duration) (redis.UniversalClient, error) {
 	}
 	if p.cluster() {
 		c := o.Cluster()
+		c.Dialer = p.dialer(timeout, secure)
 		c.DisableRoutingPolicies = true // which keys a call is about is known without asking the server
 		return redis.NewClusterClient(c), nil
 	}
 	return redis.NewUniversalClient(o), nil
+}
+
+// dialer returns what connects to the nodes of a cluster. One that does not know its own address says that it is at no host: that is
+// the one that was asked.
+func (p *place) dialer(timeout time.Duration, secure *tls.Config) func(ctx context.Context, network, address string) (net.Conn, error) {
+	d := &net.Dialer{Timeout: timeout}
+	dial := d.DialContext
+	if secure != nil {
+		dial = (&tls.Dialer{NetDialer: d, Config: secure}).DialContext
+	}
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		if host, port, err := net.SplitHostPort(address); err == nil && host == "" {
+			host, _, _ = net.SplitHostPort(p.hosts[0])
+			address = net.JoinHostPort(host, port)
+		}
+		return dial(ctx, network, address)
+	}
 }
 
 func orDefault(s, otherwise string) string {
