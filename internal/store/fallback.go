@@ -122,12 +122,17 @@ func (k *fallbackKey) probe() {
 		case <-k.done:
 			return
 		}
-		if _, err := k.Status(context.Background()); k.f.Away(err) {
+		_, err := k.Status(context.Background())
+		if k.f.Away(err) {
 			continue
 		}
 		k.mu.Lock()
-		k.away = false
+		closed := k.closed
+		k.away = closed
 		k.mu.Unlock()
+		if closed { // the error is that, and not one of the store
+			return
+		}
 		k.f.Warn(fmt.Sprintf("store %v is back", k.f.Store))
 		return
 	}

@@ -179,6 +179,55 @@ func TestFallbackOfOneWhoKnowsLess(t *testing.T) {
 	})
 }
 
+// One who has ended while it was tried whether the store is back does not say that it is.
+func TestFallbackEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := &hanging{far: far{Store: Memory()}, done: make(chan struct{})}
+		hangs.set(true)
+		var said []string
+		f := &Fallback{Store: hangs, Local: Memory(), Share: 1, Away: func(err error) bool { return errors.Is(err, errAway) }, Warn: func(text string) { said = append(said, text) }}
+		k, err := f.Open(t.Context(), "k", Options{Limits: pacer.Limits{pacer.Every(time.Second)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.WaitN(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * probeFirst)
+		_ = k.Close()
+		synctest.Wait()
+		if len(said) != 1 {
+			t.Errorf("it said %q", said)
+		}
+	})
+}
+
+// A hanging store answers nothing before its key is closed.
+type hanging struct {
+	far
+	done chan struct{}
+}
+
+func (h *hanging) Open(ctx context.Context, key string, o Options) (Key, error) {
+	k, err := h.far.Open(ctx, key, o)
+	return hangingKey{k, h}, err
+}
+
+type hangingKey struct {
+	Key
+	h *hanging
+}
+
+func (k hangingKey) Status(context.Context) (pacer.Status, error) {
+	<-k.h.done
+	return pacer.Status{}, errors.New("closed")
+}
+
+func (k hangingKey) Close() error {
+	close(k.h.done)
+	return nil
+}
+
 // Without a limit there is nothing to go on with, and what is no fault of the store is an error as ever.
 func TestFallbackThatCannot(t *testing.T) {
 	away := &far{Store: adopting{Memory()}}
