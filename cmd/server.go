@@ -49,7 +49,8 @@ func patiently(ctx context.Context, away time.Duration, do func() error) error {
 	}
 }
 
-// statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out.
+// statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out, and one whose state can't be read is
+// there with an error.
 func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State, error) {
 	var all []store.State
 	for _, key := range keys {
@@ -57,8 +58,11 @@ func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State,
 		if errors.Is(err, store.ErrNoState) {
 			continue
 		}
-		if err != nil {
+		switch {
+		case isAway(err) || err != nil && context.Cause(ctx) != nil:
 			return nil, err
+		case err != nil:
+			state.Key, state.Server, state.Err = key, s.String(), err
 		}
 		all = append(all, state)
 	}
