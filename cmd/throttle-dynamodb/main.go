@@ -18,7 +18,7 @@ func main() {
 		os.Exit(2)
 	}
 	// It ends with throttle, which has something to say still when it is interrupted: that a place is given back.
-	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	if err := helper.Serve(context.Background(), os.Stdin, os.Stdout, dynamosdk.Dial); err != nil {
 		_, _ = fmt.Fprintln(os.Stderr, "throttle-dynamodb:", err)
 		os.Exit(1)
