@@ -87,12 +87,17 @@ func (o *paceOptions) applyJobs(ctx context.Context, flags *pflag.FlagSet, eachL
 			jobs.AddFlag(f)
 		}
 	}
+	looks := pflag.NewFlagSet("", pflag.ContinueOnError) // where there may be such a limit, too
+	looks.AddFlagSet(jobs)
+	if f := flags.Lookup("store"); f != nil {
+		looks.AddFlag(f)
+	}
 	of := o.config
 	of.account = byname.Anybody
 	if eachLimit {
 		of.limit, of.account = "", ""
 	}
-	e, err := of.lookup(ctx, jobs, std.log)
+	e, err := of.lookup(ctx, looks, std.log)
 	o.config.loaded = of.loaded
 	if err != nil {
 		return err
