@@ -91,11 +91,15 @@ func (o *configOptions) settle(flags *pflag.FlagSet) {
 // lookup returns what holds for the limit and the account, with the flags that were given.
 func (o *configOptions) lookup(ctx context.Context, flags *pflag.FlagSet, log *logger) (*config.Effective, error) {
 	c, err := o.load(log)
+	asked := ""
 	if err == nil && o.limit != "" && o.store != nil {
 		of := *o.store
 		of.url = o.storeURL(c, flags)
 		var all *config.Config
 		if all, err = o.with(ctx, c, of, log); err == nil {
+			if p, _ := of.place(); p.Remote() {
+				asked = "\n" + secret.Hide(of.url) + " was asked, too"
+			}
 			c = all
 		} else if o.shows && isAway(err) {
 			log.warn(fmt.Sprintf("warning: %v; what it has of limits is left out", err))
@@ -105,7 +109,11 @@ func (o *configOptions) lookup(ctx context.Context, flags *pflag.FlagSet, log *l
 	if err != nil {
 		return nil, err
 	}
-	return c.Lookup(o.limit, o.account, given(flags))
+	e, err := c.Lookup(o.limit, o.account, given(flags))
+	if err != nil && asked != "" {
+		err = fmt.Errorf("%w%s", err, asked)
+	}
+	return e, err
 }
 
 // storeURL returns which store the call goes by, as far as the flags and the files say; "" for the usual one.

@@ -81,6 +81,6 @@ func runExec(ctx context.Context, o *execOptions, command []string, std streams)
 	if err := context.Cause(sig.ctx); err != nil {
 		return interrupted(err)
 	}
-	env := append(environ(g.Key, o.pace.store.url), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
+	env := append(environ(g.Key, o.pace.store.env()), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
 	return become(path, command, env, std)
 }

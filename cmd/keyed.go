@@ -65,7 +65,7 @@ func (o *paceOptions) openKeyed(ctx context.Context, debt bool, std streams) (*p
 			return nil, err
 		}
 	}
-	return &pace{limiter: k, keyed: k, store: o.store.url, cost: cost, shared: true, explain: o.explain}, nil
+	return &pace{limiter: k, keyed: k, store: o.store.env(), cost: cost, shared: true, explain: o.explain}, nil
 }
 
 var errBytes = errors.New("the rate is one of bytes: lines with keys are counted, such as 10/s")

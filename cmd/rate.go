@@ -53,6 +53,9 @@ func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 // apply has the flags say what throttle.toml says. It comes first.
 func (o *paceOptions) apply(ctx context.Context, flags *pflag.FlagSet, std streams) error {
 	o.given = flags
+	if err := o.store.check(); err != nil { // also where nothing is shared
+		return err
+	}
 	o.config.settle(flags)
 	if flags.Lookup("key-regexp") != nil { // it reads lines
 		replace := lineString
@@ -230,7 +233,7 @@ func (o *paceOptions) openShared(ctx context.Context, w wanted, cost int, debt b
 		w.unit = pacer.Bytes
 	}
 	l := sharedLimiter{Key: k, given: given, known: known}
-	p := &pace{limiter: l, unit: w.unit, key: o.key, store: o.store.url, cost: cost, shared: true, explain: o.explain}
+	p := &pace{limiter: l, unit: w.unit, key: o.key, store: o.store.env(), cost: cost, shared: true, explain: o.explain}
 	if o.remote() {
 		if asked {
 			p.trip = o.trip(ctx, std)
