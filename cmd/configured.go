@@ -89,13 +89,17 @@ func (o *configOptions) settle(flags *pflag.FlagSet) {
 }
 
 // lookup returns what holds for the limit and the account, with the flags that were given.
-func (o *configOptions) lookup(flags *pflag.FlagSet, log *logger) (*config.Effective, error) {
+func (o *configOptions) lookup(ctx context.Context, flags *pflag.FlagSet, log *logger) (*config.Effective, error) {
 	c, err := o.load(log)
+	asked := ""
 	if err == nil && o.limit != "" && o.store != nil {
 		of := *o.store
 		of.url = o.storeURL(c, flags)
 		var all *config.Config
-		if all, err = o.with(context.Background(), c, of, log); err == nil {
+		if all, err = o.with(ctx, c, of, log); err == nil {
+			if p, _ := of.place(); p.Remote() {
+				asked = "\n" + secret.Hide(of.url) + " was asked, too"
+			}
 			c = all
 		} else if o.shows && isAway(err) {
 			log.warn(fmt.Sprintf("warning: %v; what it has of limits is left out", err))
@@ -105,7 +109,11 @@ func (o *configOptions) lookup(flags *pflag.FlagSet, log *logger) (*config.Effec
 	if err != nil {
 		return nil, err
 	}
-	return c.Lookup(o.limit, o.account, given(flags))
+	e, err := c.Lookup(o.limit, o.account, given(flags))
+	if err != nil && asked != "" {
+		err = fmt.Errorf("%w%s", err, asked)
+	}
+	return e, err
 }
 
 // storeURL returns which store the call goes by, as far as the flags and the files say; "" for the usual one.
@@ -123,6 +131,15 @@ func (o *configOptions) storeURL(c *config.Config, flags *pflag.FlagSet) string 
 	return ""
 }
 
+// settleStore takes the store that the defaults of the files name, where no other is given.
+func (o *configOptions) settleStore(flags *pflag.FlagSet, log *logger) error {
+	c, err := o.load(log)
+	if err == nil {
+		o.store.url = o.storeURL(c, flags)
+	}
+	return err
+}
+
 // applyLimit has the flags of a mode say what holds for the limit and the account that o names: what throttle.toml has where it goes
 // before the flags that were given, or where none was given, and the key. The mode then goes by its flags as ever. It is
 // called first, also where no limit is named: the defaults of the file hold for all. For a limit or an account that is
@@ -131,8 +148,8 @@ func (o *configOptions) storeURL(c *config.Config, flags *pflag.FlagSet) string 
 // The flags are those named as the fields of the file are. A mode that lacks one has no use for it, and what the file says of
 // it is passed over: wait makes no attempts, and what only passes lines on has no command to judge. A flag that takes several
 // values is a pflag.SliceValue.
-func applyLimit(flags *pflag.FlagSet, o *configOptions, log *logger) error {
-	e, err := o.lookup(flags, log)
+func applyLimit(ctx context.Context, flags *pflag.FlagSet, o *configOptions, log *logger) error {
+	e, err := o.lookup(ctx, flags, log)
 	if err != nil {
 		return err
 	}
@@ -201,7 +218,7 @@ func applyValue(flags *pflag.FlagSet, e *config.Effective, v config.Value, log *
 }
 
 // flags returns the options of a place as its flags, were it alone.
-func (k *keyed) flags(at *place) (*paceOptions, error) {
+func (k *keyed) flags(ctx context.Context, at *place) (*paceOptions, error) {
 	o := &paceOptions{}
 	o.config.loaded, o.config.table, o.store.opened = k.o.config.loaded, k.o.config.table, k.o.store.opened
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
@@ -236,7 +253,7 @@ func (k *keyed) flags(at *place) (*paceOptions, error) {
 	if at.rates != nil {
 		set("rate", at.rates...)
 	}
-	return o, applyLimit(flags, &o.config, k.std.log)
+	return o, applyLimit(ctx, flags, &o.config, k.std.log)
 }
 
 // setAll gives a flag a value, whatever it had.

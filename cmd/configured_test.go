@@ -212,7 +212,7 @@ func apply(t *testing.T, args string, env map[string]string) (got, warned string
 	var b bytes.Buffer
 	var blocked *blockedError
 	o.settle(flags) // as each mode does
-	switch err := applyLimit(flags, &o, newLogger(&b)); {
+	switch err := applyLimit(t.Context(), flags, &o, newLogger(&b)); {
 	case errors.As(err, &blocked):
 		return fmt.Sprintf("exit %d: %v", codeOf(err), err), b.String()
 	case err != nil:

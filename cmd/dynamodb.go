@@ -49,7 +49,11 @@ func (s dynamoTable) Status(ctx context.Context, key string) (store.State, error
 
 // All is that of store.Store.
 func (s dynamoTable) All(ctx context.Context) ([]store.State, error) {
-	keys, err := s.Keys(ctx)
+	var keys []string
+	err := patiently(ctx, s.opts.Away, func() (err error) {
+		keys, err = s.Keys(ctx)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +75,11 @@ func (s dynamoTable) Init(ctx context.Context) (string, error) {
 
 // Texts is that of store.Table.
 func (s dynamoTable) Texts(ctx context.Context) ([]store.Text, error) {
-	texts, err := s.Server.Texts(ctx)
+	var texts []dynamostore.Text
+	err := patiently(ctx, s.opts.Away, func() (err error) {
+		texts, err = s.Server.Texts(ctx)
+		return err
+	})
 	all := make([]store.Text, len(texts))
 	for i, t := range texts {
 		all[i] = store.Text(t)

@@ -96,9 +96,9 @@ func with(env, more []string) []string {
 	return env
 }
 
-// environ returns the environment of commands that go by a key, or by none, of a store, without what is different for each. A store
-// that is not the usual one is there for those who ask for grants of that key.
-func environ(key, store string) []string {
+// environ returns the environment of commands that go by a key, or by none, without what is different for each. Store is where the key
+// is, for those who ask for grants of it.
+func environ(key string, store []string) []string {
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
 		name, _, _ := strings.Cut(v, "=")
 		switch name {
@@ -110,8 +110,8 @@ func environ(key, store string) []string {
 	if key != "" {
 		env = append(env, "THROTTLE_KEY="+key)
 	}
-	if key != "" && store != "" {
-		env = with(env, []string{"THROTTLE_STORE=" + store})
+	if key != "" {
+		env = with(env, store)
 	}
 	return env
 }

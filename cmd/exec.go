@@ -30,7 +30,7 @@ and exit code are its own. With --attempts, --throttled-on, --preset or
 			return nil
 		},
 		RunE: func(c *cobra.Command, command []string) error {
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return err
 			}
 			return runExec(c.Context(), o, command, std)
@@ -81,6 +81,6 @@ func runExec(ctx context.Context, o *execOptions, command []string, std streams)
 	if err := context.Cause(sig.ctx); err != nil {
 		return interrupted(err)
 	}
-	env := append(environ(g.Key, o.pace.store.url), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
+	env := append(environ(g.Key, o.pace.store.env()), "THROTTLE_SEQ=1", "THROTTLE_ATTEMPT=1", "THROTTLE_SLOT=1")
 	return become(path, command, env, std)
 }

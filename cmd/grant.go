@@ -47,7 +47,7 @@ type grant struct {
 	Waited  time.Duration
 	Granted bool
 	Blocked bool          // whether it is not, as throttle.toml has limit = 0
-	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back
+	Locked  bool          // whether it is not, as somebody has the lock of the state and does not give it back, or the server is away
 	Retry   time.Duration // where it is not granted: how far away the slot would have been; negative: there is none
 	Paused  bool          // whether it is not, as the key is paused
 	Full    bool          // whether it is not, as so many wait as may
@@ -80,7 +80,7 @@ func (o *grantOptions) take(ctx context.Context, std streams) (grant, error) {
 		return grant{}, err
 	}
 	g, err := o.ask(ctx, k)
-	if !g.Locked { // to close the file would need its lock
+	if !g.Locked || o.pace.remote() { // to close the file would need its lock
 		_ = k.Close() // a place is given back by the end of the process too
 	}
 	return g, err
@@ -117,7 +117,7 @@ func (o *grantOptions) ask(ctx context.Context, k store.Key) (grant, error) {
 	start := time.Now()
 	g, err := o.wait(ctx, k, n, patience)
 	g.Key, g.Waited = o.pace.key, time.Since(start)
-	if o.usage {
+	if o.usage && !g.Locked {
 		if s, err := k.Status(ctx); err == nil {
 			g.Usage, g.Bytes = s.Usage, s.Bytes
 		}
@@ -140,7 +140,7 @@ func (o *grantOptions) wait(ctx context.Context, k store.Key, n int, patience ti
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeoutCause(ctx, cmp.Or(patience, lockPatience), errTooLong)
 		defer stop()
-		if !o.pace.remote() { // a server that does not answer is an error, as --store-timeout has it
+		if !o.pace.remote() || o.pace.store.onError == waitOnError { // else a server that does not answer is an error, as --store-timeout has it
 			asking = ctx
 		}
 	}
@@ -191,6 +191,8 @@ func (o *grantOptions) refused(g grant, std streams) error {
 		when = "it is paused (throttle set " + o.pace.flags() + " --resume)"
 	case g.Full:
 		when = full(o.pace.maxQueue)
+	case g.Locked && o.pace.remote():
+		when = "its store did not answer in time"
 	case g.Locked:
 		when = "the lock of its state was not free: is a process stopped that holds it?"
 	case !g.Slot.IsZero():

@@ -42,7 +42,7 @@ type keyedPace struct {
 }
 
 // openKeyed returns the pace of lines that have keys of their own.
-func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
+func (o *paceOptions) openKeyed(ctx context.Context, debt bool, std streams) (*pace, error) {
 	cost, err := o.units()
 	if err == nil && o.lines.rates == nil {
 		var w wanted
@@ -61,11 +61,11 @@ func (o *paceOptions) openKeyed(debt bool, std streams) (*pace, error) {
 	}
 	k := &keyed{o: o, debt: debt, most: mostFiles(), std: std, all: map[string]*keyedPace{}, idle: list.New()}
 	if o.config.limit == "" {
-		if k.common, err = k.flags(&place{key: o.key}); err != nil {
+		if k.common, err = k.flags(ctx, &place{key: o.key}); err != nil {
 			return nil, err
 		}
 	}
-	return &pace{limiter: k, keyed: k, store: o.store.url, cost: cost, shared: true, explain: o.explain}, nil
+	return &pace{limiter: k, keyed: k, store: o.store.env(), cost: cost, shared: true, explain: o.explain}, nil
 }
 
 var errBytes = errors.New("the rate is one of bytes: lines with keys are counted, such as 10/s")
@@ -121,7 +121,7 @@ func (k *keyed) done(p *keyedPace) {
 
 // open opens the pace of a place.
 func (k *keyed) open(ctx context.Context, at *place) (*pace, error) {
-	o, err := k.options(at)
+	o, err := k.options(ctx, at)
 	if err == nil {
 		var p *pace
 		if p, err = o.open(ctx, k.debt, k.std); err == nil && p.unit == pacer.Bytes {
@@ -139,11 +139,11 @@ func (k *keyed) open(ctx context.Context, at *place) (*pace, error) {
 }
 
 // options returns what the flags, and throttle.toml, say of a place.
-func (k *keyed) options(at *place) (*paceOptions, error) {
+func (k *keyed) options(ctx context.Context, at *place) (*paceOptions, error) {
 	if k.common == nil {
 		k.making.Lock()
 		defer k.making.Unlock()
-		return k.flags(at)
+		return k.flags(ctx, at)
 	}
 	o := *k.common
 	o.key = at.key

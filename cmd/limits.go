@@ -61,13 +61,14 @@ func newLimitsListCommand(std streams) *cobra.Command {
 		Use:   "list [flags]",
 		Short: "List the limits",
 		Long: `Lists the limits: name, rate, how many accounts have their own, and where it is.
-With --store those that the store has for all hosts come first.`,
+With a store those that it has for all hosts come first.`,
 		Example: `  throttle limits list
   throttle limits list --json | jq -r '.[].name'`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := o.load(std.log)
 			if err == nil {
+				o.store.url = o.storeURL(c, cmd.Flags())
 				o.table.forget(o.store.url) // what holds now is asked for
 				c, err = o.with(cmd.Context(), c, *o.store, std.log)
 			}

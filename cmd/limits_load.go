@@ -65,7 +65,11 @@ func runLimitsLoad(ctx context.Context, o *loadOptions, file string, std streams
 	}
 	d, err := config.Compare(t.text(), text, byname.Checks())
 	if err != nil {
-		return err
+		wrong := err
+		if d, err = config.Compare(config.Text{Name: t.text().Name}, text, byname.Checks()); err != nil {
+			return err
+		}
+		std.log.warn(fmt.Sprintf("warning: %v\nit can't be said what is changed: all of it is replaced", wrong))
 	}
 	var b strings.Builder
 	for _, what := range []struct {

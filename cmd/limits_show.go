@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -44,7 +45,7 @@ call would have may be given. Without a NAME it shows what holds without a limit
 				}
 			}
 			o.config.settle(c.Flags())
-			return runLimitsShow(o, c.Flags(), std)
+			return runLimitsShow(c.Context(), o, c.Flags(), std)
 		},
 	}
 	addGroups(c,
@@ -85,7 +86,7 @@ func addCallFlags(f *pflag.FlagSet) {
 	f.String("max-cooldown", "", "wait for the remote up to `DURATION`")
 }
 
-func runLimitsShow(o *showOptions, flags *pflag.FlagSet, std streams) error {
+func runLimitsShow(ctx context.Context, o *showOptions, flags *pflag.FlagSet, std streams) error {
 	c, err := o.config.load(std.log)
 	if err != nil {
 		return err
@@ -104,7 +105,7 @@ func runLimitsShow(o *showOptions, flags *pflag.FlagSet, std streams) error {
 			return fmt.Errorf("%v: %w", from, err)
 		}
 	}
-	e, err := o.config.lookup(flags, std.log)
+	e, err := o.config.lookup(ctx, flags, std.log)
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,15 @@ const tableFor = 10 * time.Second
 type limitsTable struct {
 	mu    sync.Mutex
 	byURL map[string]fetched
+	last  merged
+}
+
+// A merged is files with texts in front of them: each line may have a key of its own, and a table thousands of accounts.
+type merged struct {
+	files *config.Config
+	url   string
+	at    time.Time
+	all   *config.Config
 }
 
 // fetched are the texts of a store.
@@ -39,13 +48,11 @@ func (f fetched) fresh() bool {
 	return age >= 0 && age < tableFor
 }
 
-// texts returns what a store has of limits. As long as it is away, and that is no error, that is what was there last.
-func (t *limitsTable) texts(ctx context.Context, o *storeOptions, log *logger) ([]store.Text, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
+// texts returns what a store has of limits. It is called with mu held. As long as it is away, and that is no error, that is what was there last.
+func (t *limitsTable) texts(ctx context.Context, o *storeOptions, log *logger) (fetched, error) {
 	f := t.byURL[o.url]
 	if f.fresh() {
-		return f.Texts, nil
+		return f, nil
 	}
 	file := tableFile(o.url)
 	if kept := readTable(file); kept.At.After(f.At) {
@@ -54,11 +61,11 @@ func (t *limitsTable) texts(ctx context.Context, o *storeOptions, log *logger) (
 	if !f.fresh() {
 		s, err := o.open(log)
 		if err != nil {
-			return nil, err
+			return f, err
 		}
 		table, ok := store.TableOf(s)
 		if !ok {
-			return nil, nil // a folder has none: there are files
+			return fetched{}, nil // a folder has none: there are files
 		}
 		now := time.Now()
 		texts, err := table.Texts(ctx)
@@ -70,14 +77,14 @@ func (t *limitsTable) texts(ctx context.Context, o *storeOptions, log *logger) (
 			log.warnOnce(fmt.Sprintf("warning: %v; its limits are those of %s ago", err, round(time.Since(f.At))))
 			f.At = now // until it is asked again
 		default:
-			return nil, err
+			return f, err
 		}
 	}
 	if t.byURL == nil {
 		t.byURL = make(map[string]fetched)
 	}
 	t.byURL[o.url] = f
-	return f.Texts, nil
+	return f, nil
 }
 
 // forget has the next one ask the store.
@@ -142,19 +149,29 @@ func (o *configOptions) with(ctx context.Context, c *config.Config, of storeOpti
 	if err != nil || !place.Remote() {
 		return c, err
 	}
-	texts, err := o.table.texts(ctx, &of, log)
+	t := o.table
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f, err := t.texts(ctx, &of, log)
 	if err != nil {
 		return nil, err
+	}
+	if m := t.last; m.all != nil && m.files == c && m.url == of.url && m.at.Equal(f.At) {
+		return m.all, nil
 	}
 	s, err := of.open(log)
 	if err != nil {
 		return nil, err
 	}
-	var all []config.Text
-	for _, t := range texts {
-		all = append(all, config.Text{Name: textName(s, t.Name), Data: []byte(t.Text)})
+	var texts []config.Text
+	for _, t := range f.Texts {
+		texts = append(texts, config.Text{Name: textName(s, t.Name), Data: []byte(t.Text)})
 	}
-	return c.With(all)
+	all, err := c.With(texts)
+	if err == nil {
+		t.last = merged{c, of.url, f.At, all}
+	}
+	return all, err
 }
 
 // A tableChange changes the limits that a store has.
@@ -253,8 +270,9 @@ func (t *tableChange) apply(ctx context.Context, c *config.Config) (changed []st
 		return nil, err
 	}
 	var errs []error
+	owner := c.Owners()
 	for _, s := range all {
-		name, of, ok := c.Owner(s.Key)
+		name, of, ok := owner(s.Key)
 		if !ok || s.Err != nil {
 			continue
 		}
@@ -263,10 +281,14 @@ func (t *tableChange) apply(ctx context.Context, c *config.Config) (changed []st
 			errs = append(errs, err)
 			continue
 		}
-		limits, unit := pacer.Limits{pacer.Limit{}}, pacer.Events
+		blocked := pacer.Limits{pacer.Limit{}}
+		limits, unit := blocked, pacer.Events
 		if !e.Blocked {
-			if e.Texts("rate") == nil && e.Texts("every") == nil {
-				continue // each call says its own
+			if e.Texts("rate") == nil && e.Texts("every") == nil { // each call says its own
+				if s.Limited && s.Limits.Equal(blocked) {
+					errs = append(errs, fmt.Errorf("key %q stays blocked, as limit %s has no rate: throttle set --store URL --key %s --rate N/UNIT", s.Key, name, s.Key))
+				}
+				continue
 			}
 			if limits, unit, err = byname.RateOf(e).Limits(); err != nil {
 				errs = append(errs, err)

@@ -21,7 +21,7 @@ type pace struct {
 	unit  pacer.Unit
 	ahead time.Duration // for how long grants may be asked for before their slots
 	key   string
-	store string        // its URL; empty for the usual one
+	store []string      // how commands find where that is, as NAME=value; nil for the usual place
 	trip  time.Duration // how long it takes to ask there; 0 is no time
 	cost  int           // of each grant
 	keyed *keyed        // nil unless lines have keys of their own

@@ -35,8 +35,8 @@ type placer struct {
 	// What differs from line to line; nil for what does not.
 	key, cost, limit, account *template.Template
 	rates                     []*template.Template
-	keys                      bool   // whether lines have keys of their own
-	store                     string // the URL of the store of those; empty for the usual one
+	keys                      bool     // whether lines have keys of their own
+	store                     []string // how commands find where those are
 }
 
 // A place is the limit by which a line goes.
@@ -52,7 +52,7 @@ type place struct {
 // placer returns nil where all lines go by the same limit and cost the same. The line is split at colsep, "" for nowhere: then advice
 // says what to do about a column.
 func (o *paceOptions) placer(replace, colsep, advice string) (*placer, error) {
-	p := &placer{store: o.store.url}
+	p := &placer{store: o.store.env()}
 	parse := func(flag, text string) (*template.Template, error) {
 		if _, ok := template.Used(text, replace); !ok {
 			return nil, nil
@@ -217,10 +217,7 @@ func (p *placer) put(t *batch.Task, r record.Record) error {
 	command := t.Command
 	t.Command = func(seq, slot int) batch.Command {
 		c := command(seq, slot)
-		c.Env = []string{"THROTTLE_KEY=" + at.key}
-		if p.store != "" {
-			c.Env = append(c.Env, "THROTTLE_STORE="+p.store)
-		}
+		c.Env = append([]string{"THROTTLE_KEY=" + at.key}, p.store...)
 		return c
 	}
 	return nil

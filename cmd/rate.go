@@ -51,8 +51,11 @@ func (o *paceOptions) addKeyFlags(f *pflag.FlagSet) {
 }
 
 // apply has the flags say what throttle.toml says. It comes first.
-func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
+func (o *paceOptions) apply(ctx context.Context, flags *pflag.FlagSet, std streams) error {
 	o.given = flags
+	if err := o.store.check(); err != nil { // also where nothing is shared
+		return err
+	}
 	o.config.settle(flags)
 	if flags.Lookup("key-regexp") != nil { // it reads lines
 		replace := lineString
@@ -62,10 +65,10 @@ func (o *paceOptions) apply(flags *pflag.FlagSet, std streams) error {
 		_, eachLimit := template.Used(o.config.limit, replace)
 		_, eachAccount := template.Used(o.config.account, replace)
 		if eachLimit || eachAccount {
-			return o.applyJobs(flags, eachLimit, std)
+			return o.applyJobs(ctx, flags, eachLimit, std)
 		}
 	}
-	if err := applyLimit(flags, &o.config, std.log); err != nil {
+	if err := applyLimit(ctx, flags, &o.config, std.log); err != nil {
 		return err
 	}
 	// Who says where the rate is to be kept wants to share it.
@@ -80,19 +83,24 @@ const lineString = "{}"
 
 // applyJobs does so for what is said of jobs, where each line says what its account is, or its limit too: then it is what the defaults
 // say. The rest is that of the line, also whether it is blocked.
-func (o *paceOptions) applyJobs(flags *pflag.FlagSet, eachLimit bool, std streams) error {
+func (o *paceOptions) applyJobs(ctx context.Context, flags *pflag.FlagSet, eachLimit bool, std streams) error {
 	jobs := pflag.NewFlagSet("", pflag.ContinueOnError)
 	for _, name := range []string{"preset", "adaptive", "attempts", "max-cooldown"} {
 		if f := flags.Lookup(name); f != nil {
 			jobs.AddFlag(f)
 		}
 	}
+	looks := pflag.NewFlagSet("", pflag.ContinueOnError) // where there may be such a limit, too
+	looks.AddFlagSet(jobs)
+	if f := flags.Lookup("store"); f != nil {
+		looks.AddFlag(f)
+	}
 	of := o.config
 	of.account = byname.Anybody
 	if eachLimit {
 		of.limit, of.account = "", ""
 	}
-	e, err := of.lookup(jobs, std.log)
+	e, err := of.lookup(ctx, looks, std.log)
 	o.config.loaded = of.loaded
 	if err != nil {
 		return err
@@ -161,7 +169,7 @@ func (o *paceOptions) shared() bool { return o.key != "" || o.state != "" }
 // open returns the pace that the flags ask for. With debt a grant may cost more than the burst.
 func (o *paceOptions) open(ctx context.Context, debt bool, std streams) (*pace, error) {
 	if o.lines != nil && o.lines.keys {
-		return o.openKeyed(debt, std)
+		return o.openKeyed(ctx, debt, std)
 	}
 	cost, err := o.units()
 	if err != nil {
@@ -225,7 +233,7 @@ func (o *paceOptions) openShared(ctx context.Context, w wanted, cost int, debt b
 		w.unit = pacer.Bytes
 	}
 	l := sharedLimiter{Key: k, given: given, known: known}
-	p := &pace{limiter: l, unit: w.unit, key: o.key, store: o.store.url, cost: cost, shared: true, explain: o.explain}
+	p := &pace{limiter: l, unit: w.unit, key: o.key, store: o.store.env(), cost: cost, shared: true, explain: o.explain}
 	if o.remote() {
 		if asked {
 			p.trip = o.trip(ctx, std)

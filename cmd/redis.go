@@ -50,7 +50,11 @@ func (s redisServer) Status(ctx context.Context, key string) (store.State, error
 
 // All is that of store.Store.
 func (s redisServer) All(ctx context.Context) ([]store.State, error) {
-	keys, err := s.Keys(ctx, s.opts)
+	var keys []string
+	err := patiently(ctx, s.opts.Away, func() (err error) {
+		keys, err = s.Keys(ctx, s.opts)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +73,11 @@ func (redisServer) Init(context.Context) (string, error) {
 
 // Texts is that of store.Table.
 func (s redisServer) Texts(ctx context.Context) ([]store.Text, error) {
-	texts, err := s.Server.Texts(ctx, s.opts)
+	var texts []redisstore.Text
+	err := patiently(ctx, s.opts.Away, func() (err error) {
+		texts, err = s.Server.Texts(ctx, s.opts)
+		return err
+	})
 	all := make([]store.Text, len(texts))
 	for i, t := range texts {
 		all[i] = store.Text(t)

@@ -135,7 +135,7 @@ func newRootCommand(version string, std streams, needed func(name string) bool) 
 				_, err := fmt.Fprintf(std.out, "throttle %s\n", version)
 				return err
 			}
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return err
 			}
 			return o.run(c.Context(), c.Flags(), command, std)

@@ -39,7 +39,7 @@ can do, such as | > ; & $VAR, is an error without --shell.`,
 			if wantsAll(c) {
 				return c.Help()
 			}
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return err
 			}
 			return runCommands(c.Context(), o, files, std)

@@ -3,6 +3,7 @@ package cmd
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/throttle-cli/throttle/internal/dynamostore"
@@ -32,7 +33,24 @@ func dial(p store.Place, timeout, away time.Duration) (server, error) {
 // isAway reports whether an error says that a server is away, which may pass.
 func isAway(err error) bool { return redisstore.IsAway(err) || dynamostore.IsAway(err) }
 
-// statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out.
+// patiently does something again as long as a server is away, for as long as that is put up with.
+func patiently(ctx context.Context, away time.Duration, do func() error) error {
+	start := time.Now()
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := do()
+		if !isAway(err) || time.Since(start) > away {
+			return err
+		}
+		select {
+		case <-time.After(pause/2 + rand.N(pause/2)):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// statesOf returns how keys stand, one after the other. One that has gone meanwhile is left out, and one whose state can't be read is
+// there with an error.
 func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State, error) {
 	var all []store.State
 	for _, key := range keys {
@@ -40,8 +58,11 @@ func statesOf(ctx context.Context, s store.Store, keys []string) ([]store.State,
 		if errors.Is(err, store.ErrNoState) {
 			continue
 		}
-		if err != nil {
+		switch {
+		case isAway(err) || err != nil && context.Cause(ctx) != nil:
 			return nil, err
+		case err != nil:
+			state.Key, state.Server, state.Err = key, s.String(), err
 		}
 		all = append(all, state)
 	}

@@ -38,7 +38,7 @@ key is paused nobody has a grant, and those who wait keep their places.`,
   throttle set --key ec2 --pause`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return err
 			}
 			// The environment, and a file, have a rate for those who say nothing else.
@@ -131,6 +131,11 @@ keep their places; if nobody waits, the rate is forgotten too.`,
 			if len(keys) > 0 && !givenHere(c.Flags(), "key") && !givenHere(c.Flags(), "state") {
 				o.key, o.state = "", "" // the environment names one for those who name none
 			}
+			if o.config.store = &o.store; o.state == "" {
+				if err := o.config.settleStore(c.Flags(), std.log); err != nil {
+					return err
+				}
+			}
 			return runReset(c.Context(), o, keys, std)
 		},
 	}
@@ -138,6 +143,7 @@ keep their places; if nobody waits, the rate is forgotten too.`,
 		f.Var((*name)(&o.key), "key", "forget what the key `NAME` was granted")
 		f.Var((*name)(&o.state), "state", "forget what is in the state file `FILE`")
 		o.store.addURLFlag(f)
+		o.config.addFileFlag(f)
 	}))
 	return c
 }

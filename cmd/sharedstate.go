@@ -101,8 +101,11 @@ func (o *paceOptions) trip(ctx context.Context, std streams) time.Duration {
 	if _, asked, err := o.status(ctx, std); !asked || err != nil { // it will be told of when a grant is asked for
 		return 0
 	}
-	return time.Since(start)
+	return min(time.Since(start), tripMost)
 }
+
+// tripMost is the longest that a round trip is taken to be: one that takes longer is rather one of a server that was stopped for a moment.
+const tripMost = 500 * time.Millisecond
 
 // openKey opens the key. What there is to warn of goes to stderr.
 func (o *paceOptions) openKey(ctx context.Context, opts store.Options, std streams) (store.Key, error) {

@@ -19,15 +19,17 @@ import (
 
 // statusOptions are those of the command that shows how keys stand.
 type statusOptions struct {
-	store storeOptions
-	state string
-	json  bool
-	watch bool
-	prune bool
+	config configOptions
+	store  storeOptions
+	state  string
+	json   bool
+	watch  bool
+	prune  bool
 }
 
 func newStatusCommand(std streams) *cobra.Command {
 	o := &statusOptions{}
+	o.config.store = &o.store
 	c := &cobra.Command{
 		Use:   "status [NAME]...",
 		Short: "Show keys, their rates, and who waits",
@@ -41,6 +43,11 @@ waits for how long. It takes no lock and waits for nobody.`,
 			if (len(keys) > 0 || o.prune) && !givenHere(c.Flags(), "state") {
 				o.state = "" // the environment names one for those who name none
 			}
+			if o.state == "" {
+				if err := o.config.settleStore(c.Flags(), std.log); err != nil {
+					return err
+				}
+			}
 			return runStatus(c.Context(), o, keys, std)
 		},
 	}
@@ -50,6 +57,7 @@ waits for how long. It takes no lock and waits for nobody.`,
 		f.BoolVar(&o.prune, "prune", false, "remove the state of keys not used for a day")
 		f.StringVar(&o.state, "state", "", "show the state file `FILE`")
 		o.store.addURLFlag(f)
+		o.config.addFileFlag(f)
 	}))
 	return c
 }

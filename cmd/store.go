@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -62,6 +63,24 @@ func (o *storeOptions) addTableFlags(f *pflag.FlagSet, service *string) {
 	o.addURLFlag(f)
 	f.Lookup("store").Usage = "change what the store at `URL` has for all hosts"
 	f.Var((*name)(service), "service", "in the part of it that belongs to `NAME`")
+}
+
+// env returns the flags as variables, for those who ask for grants of the same key: nil where that is in the usual place.
+func (o *storeOptions) env() []string {
+	if o.url == "" {
+		return nil
+	}
+	vars := []string{"THROTTLE_STORE=" + o.url}
+	if o.timeout != storeTimeout {
+		vars = append(vars, "THROTTLE_STORE_TIMEOUT="+o.timeout.String())
+	}
+	if o.onError != failOnError {
+		vars = append(vars, "THROTTLE_ON_STORE_ERROR="+o.onError)
+	}
+	if o.share > 1 {
+		vars = append(vars, "THROTTLE_SHARE="+strconv.Itoa(o.share))
+	}
+	return vars
 }
 
 // check says what is wrong with the flags.

@@ -98,7 +98,7 @@ func (s *supervisor) outcome(a *batch.Attempt) error {
 func (s *supervisor) attempt(g grant, n int) (*batch.Attempt, error) {
 	c := job.Command{
 		Path: s.path, Argv: s.command, Stdout: s.std.out, Stderr: s.std.err, Timeout: s.retry.timeout,
-		Env:        append(with(environ(g.Key, s.pace.store.url), s.react.preset.Env), "THROTTLE_SEQ=1", "THROTTLE_SLOT=1", "THROTTLE_ATTEMPT="+strconv.Itoa(n)),
+		Env:        append(with(environ(g.Key, s.pace.store.env()), s.react.preset.Env), "THROTTLE_SEQ=1", "THROTTLE_SLOT=1", "THROTTLE_ATTEMPT="+strconv.Itoa(n)),
 		Foreground: onTerminal(),
 	}
 	if stdin, ok := s.std.in.(*os.File); ok {

@@ -27,7 +27,7 @@ the limits is printed for those who have to answer somebody else.`,
   throttle try --key login:alice --rate 5/m --headers    for an answer with status 429`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return blockedAsJSON(err, o.json, std)
 			}
 			return runTry(c.Context(), o, std)

@@ -24,7 +24,7 @@ order in which they ask.`,
   throttle wait --key ec2 --no-wait || echo "later"`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := o.pace.apply(c.Flags(), std); err != nil {
+			if err := o.pace.apply(c.Context(), c.Flags(), std); err != nil {
 				return blockedAsJSON(err, o.json, std)
 			}
 			return runWait(c.Context(), o, std)

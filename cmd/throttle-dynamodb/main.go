@@ -18,7 +18,7 @@ func main() {
 		os.Exit(2)
 	}
 	// It ends with throttle, which has something to say still when it is interrupted: that a place is given back.
-	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT)
 	// What the SDK starts to find out who we are gets os.Stdin, and would read our questions there.
 	in := os.Stdin
 	if null, err := os.Open(os.DevNull); err == nil {

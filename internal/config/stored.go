@@ -134,7 +134,10 @@ func (s settings) text() string {
 }
 
 // Owner returns the limit and the account that a key is that of, unless a call says otherwise.
-func (c *Config) Owner(key string) (name, account string, ok bool) {
+func (c *Config) Owner(key string) (name, account string, ok bool) { return c.Owners()(key) }
+
+// Owners returns Owner for many keys: all limits and accounts are looked at once.
+func (c *Config) Owners() func(key string) (name, account string, ok bool) {
 	keyOf := func(name, of string) string {
 		e, err := c.Lookup(name, of, nil)
 		if err != nil {
@@ -142,27 +145,34 @@ func (c *Config) Owner(key string) (name, account string, ok bool) {
 		}
 		return e.Text(fieldKey)
 	}
+	type owner struct{ name, account string }
+	type part struct{ name, before, behind string }
+	const anybody = "\x00"
+	owners := map[string]owner{}
+	var parts []part // of the keys of accounts that have nothing of their own: what stands before and behind the name of the account
 	for _, name := range c.Limits() {
-		if keyOf(name, "") == key {
-			return name, "", true
-		}
-		for _, of := range c.Accounts(name) {
-			if keyOf(name, of) == key {
-				return name, of, true
+		for _, of := range append([]string{""}, c.Accounts(name)...) {
+			if key := keyOf(name, of); owners[key].name == "" { // of several it is the first
+				owners[key] = owner{name, of}
 			}
 		}
-	}
-	// One of an account that has nothing of its own: what stands before and behind the name of the account is known.
-	const anybody = "\x00"
-	longest := -1
-	for _, l := range c.Limits() {
-		before, behind, found := strings.Cut(keyOf(l, anybody), anybody)
-		of, prefix := strings.CutPrefix(key, before)
-		of, suffix := strings.CutSuffix(of, behind)
-		if found && prefix && suffix && of != "" && len(before)+len(behind) > longest {
-			name, account, longest = l, of, len(before)+len(behind)
-			ok = true
+		if before, behind, found := strings.Cut(keyOf(name, anybody), anybody); found {
+			parts = append(parts, part{name, before, behind})
 		}
 	}
-	return name, account, ok
+	return func(key string) (name, account string, ok bool) {
+		if o, ok := owners[key]; ok {
+			return o.name, o.account, true
+		}
+		longest := -1
+		for _, p := range parts {
+			of, prefix := strings.CutPrefix(key, p.before)
+			of, suffix := strings.CutSuffix(of, p.behind)
+			if prefix && suffix && of != "" && len(p.before)+len(p.behind) > longest {
+				name, account, longest = p.name, of, len(p.before)+len(p.behind)
+				ok = true
+			}
+		}
+		return name, account, ok
+	}
 }

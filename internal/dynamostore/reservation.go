@@ -381,7 +381,9 @@ func (r *Reservation) Cancel() bool {
 		return false
 	}
 	var after standing
-	err := s.update(context.Background(), func(t *tx) error {
+	ctx, stop := context.WithTimeout(context.Background(), min(s.timeout, closeMost)) // who leaves does not want to wait
+	defer stop()
+	err := s.update(ctx, func(t *tx) error {
 		st := standing{phase: cancelled}
 		if i, ok := find(t.granted, s.owner, r.number); ok {
 			st = t.grantedAt(r.number, t.granted[i].at)

@@ -213,16 +213,24 @@ func (s *Store) Close() error {
 	}
 	s.mine = map[uint64]*place{}
 	s.mu.Unlock()
+	ctx, stop := context.WithTimeout(context.Background(), min(s.timeout, closeMost))
+	defer stop()
 	var err error
 	if places {
-		ctx, stop := context.WithTimeout(context.Background(), min(s.timeout, closeMost))
 		err = s.change(ctx, sleep, func(t *tx) error {
 			t.leave(func(e entry) bool { return e.owner == s.owner })
 			return nil
 		}) // else they are given back when we are not heard of any more
-		stop()
 	}
-	s.tasks.Wait()
+	ended := make(chan struct{})
+	go func() {
+		s.tasks.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done(): // a request that is still on its way ends by itself
+	}
 	if s.own {
 		err = errors.Join(err, s.client.Close())
 	}

@@ -76,7 +76,10 @@ func TestHeartbeat(t *testing.T) {
 			t.Errorf("its slot is %v after the first", d)
 		}
 		wg.Wait()
-		if n := len(m.items[keyPrefix+"k"]); n > 6 {
+		m.mu.Lock()
+		n := len(m.items[keyPrefix+"k"])
+		m.mu.Unlock()
+		if n > 6 {
 			t.Errorf("the item has %d attributes", n)
 		}
 		dies.cut.Store(false)

@@ -591,8 +591,10 @@ func (r *Reservation) Cancel() bool {
 	}
 	s, old := r.s, r.member
 	s.forget(old)
+	ctx, stop := context.WithTimeout(context.Background(), min(s.opts.Timeout, leaveMost))
+	defer stop()
 	for try := 0; ; try++ {
-		a, err := s.call(context.Background(), nil, "leave", old, s.only(old))
+		a, err := s.call(ctx, nil, "leave", old, s.only(old))
 		switch {
 		case err != nil:
 			if e, ok := parseEntry(old); ok {
@@ -605,8 +607,8 @@ func (r *Reservation) Cancel() bool {
 			_ = s.pause(context.Background(), try)
 			continue
 		case a.kind == "H":
-			if ok, err := s.leave(a, old); err == nil && !ok {
-				_ = s.pause(context.Background(), try)
+			if ok, err := s.leave(ctx, a, old); err == nil && !ok {
+				_ = s.pause(ctx, try)
 				continue
 			}
 		}
@@ -616,7 +618,7 @@ func (r *Reservation) Cancel() bool {
 }
 
 // leave gives a place back where the script has left it to us. It returns false if it has to be looked at again.
-func (s *Store) leave(a *answer, member string) (ok bool, err error) {
+func (s *Store) leave(ctx context.Context, a *answer, member string) (ok bool, err error) {
 	t, err := s.parse(a)
 	if err != nil {
 		return false, err
@@ -627,7 +629,7 @@ func (s *Store) leave(a *answer, member string) (ok bool, err error) {
 		t.leave(i)
 	}
 	if t.write {
-		if ok, _, err := t.commit(context.Background()); err != nil || !ok {
+		if ok, _, err := t.commit(ctx); err != nil || !ok {
 			return false, err
 		}
 	}

@@ -87,8 +87,32 @@ func Keys(ctx context.Context, address string, o Options) ([]string, error) {
 	return v.Keys(ctx, o)
 }
 
+// untilDone returns what do does, or the cause of ctx: the client does not leave a call that is not answered.
+func untilDone[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	got := make(chan result, 1)
+	go func() { // it has an end, as each call has a timeout
+		v, err := do()
+		got <- result{v, err}
+	}()
+	select {
+	case r := <-got:
+		return r.v, r.err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
 // Keys returns the keys that have state, in order.
 func (v *Server) Keys(ctx context.Context, o Options) ([]string, error) {
+	return untilDone(ctx, func() ([]string, error) { return v.scan(ctx, o) })
+}
+
+func (v *Server) scan(ctx context.Context, o Options) ([]string, error) {
 	var mu sync.Mutex
 	var keys []string
 	scan := func(ctx context.Context, node *redis.Client) error {

@@ -167,6 +167,10 @@ func orElse(d, otherwise time.Duration) time.Duration {
 	return otherwise
 }
 
+// leaveMost is how long one who leaves is held up by giving its place back: if the server does not answer it is given back when we are
+// not heard of any more.
+const leaveMost = time.Second
+
 // Close gives back the places of those who wait, and ends their Wait with ErrClosed. Calls after it are ErrClosed.
 func (s *Store) Close() error {
 	s.mu.Lock()
@@ -179,16 +183,25 @@ func (s *Store) Close() error {
 	places := s.mine
 	s.mine = map[string]struct{}{}
 	s.mu.Unlock()
-	ctx, stop := context.WithTimeout(context.Background(), s.opts.Timeout)
+	ctx, stop := context.WithTimeout(context.Background(), min(s.opts.Timeout, leaveMost))
 	defer stop()
-	var err error
-	for place := range places {
-		if e := s.leaveNow(ctx, place); e != nil {
-			err = e // they are given back when we are not heard of any more
-			break
+	left := make(chan error, 1)
+	go func() {
+		var err error
+		for place := range places {
+			if err = s.leaveNow(ctx, place); err != nil {
+				break // they are given back when we are not heard of any more
+			}
 		}
+		s.tasks.Wait()
+		left <- err
+	}()
+	var err error
+	select {
+	case err = <-left:
+	case <-ctx.Done(): // what is still on its way ends by itself
+		err = &ServerError{s.name, &awayError{&slowError{min(s.opts.Timeout, leaveMost)}}}
 	}
-	s.tasks.Wait()
 	if s.own {
 		err = errors.Join(err, s.Server.Close())
 	}

@@ -26,7 +26,7 @@ type Text struct{ Name, Text string }
 func (v *Server) Texts(ctx context.Context, o Options) ([]Text, error) {
 	bound, stop := context.WithTimeout(ctx, orElse(o.Timeout, defaultTimeout))
 	defer stop()
-	all, err := v.client.HGetAll(bound, tableName).Result()
+	all, err := untilDone(ctx, func() (map[string]string, error) { return v.client.HGetAll(bound, tableName).Result() })
 	if err != nil {
 		return nil, v.failed(ctx, err, o)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/throttle-cli/throttle/pacer"
@@ -37,11 +38,17 @@ type fallbackKey struct {
 	o    Options
 	done chan struct{} // closed by Close
 
+	seen atomic.Bool // whether the store has told what the limits are
+
 	mu     sync.Mutex
 	local  Key
+	holds  pacer.Limits // those of local
 	away   bool
 	closed bool
 }
+
+// localFor is for how long after it was last used what a host has in the place of a store counts for those who never saw that.
+const localFor = 24 * time.Hour
 
 // How often it is tried whether the store is back.
 const (
@@ -74,25 +81,37 @@ func (k *fallbackKey) lost(ctx context.Context, err error) (Key, error) {
 		if limits == nil {
 			return nil, fmt.Errorf("%w; without a rate given there is none to go on with here", err)
 		}
-		limits = limits.Share(k.f.Share)
-		local, e := k.f.Local.Open(ctx, k.name, Options{Limits: limits, Bytes: k.o.Bytes, Debt: true, Queue: k.o.Queue})
+		local, holds, e := k.openLocal(ctx, limits.Share(k.f.Share))
 		if e != nil {
 			return nil, fmt.Errorf("%w; and here: %w", err, e)
 		}
-		// What was stored when it was last away may have been another part of another limit.
-		e = local.ChangeLimits(ctx, func(pacer.Limits) (pacer.Limits, error) { return limits, nil })
-		if e != nil {
-			_ = local.Close()
-			return nil, fmt.Errorf("%w; and here: %w", err, e)
-		}
-		k.local = local
+		k.local, k.holds = local, holds
 	}
 	k.away = true
-	k.f.Warn(fmt.Sprintf("%v; until it is back this host goes on by itself, with %v (1/%d)", err, k.local.Limits(), k.f.Share))
+	k.f.Warn(fmt.Sprintf("%v; until it is back this host goes on by itself, with %v (1/%d)", err, k.holds, k.f.Share))
 	if !k.closed {
 		go k.probe()
 	}
 	return k.local, nil
+}
+
+// openLocal opens the key that stands for the one of the store. The limits that it has may be those of another time, and are replaced, if we
+// know better: one who has only what it was given may know less than the others here, so of both the stricter holds.
+func (k *fallbackKey) openLocal(ctx context.Context, limits pacer.Limits) (local Key, holds pacer.Limits, err error) {
+	local, err = k.f.Local.Open(ctx, k.name, Options{Limits: limits, Bytes: k.o.Bytes, Debt: true, Queue: k.o.Queue})
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := local.Status(ctx)
+	old := !s.Updated.IsZero() && time.Since(s.Updated) > localFor
+	if err == nil && s.Limited && (s.Limits.Equal(limits) || !k.seen.Load() && !old) {
+		return local, s.Limits.Stricter(limits), nil // to change them would end a cut, too
+	}
+	if err = local.ChangeLimits(ctx, func(pacer.Limits) (pacer.Limits, error) { return limits, nil }); err != nil {
+		_ = local.Close()
+		return nil, nil, err
+	}
+	return local, limits, nil
 }
 
 // probe finds out when the store is back.
@@ -103,12 +122,17 @@ func (k *fallbackKey) probe() {
 		case <-k.done:
 			return
 		}
-		if _, err := k.Status(context.Background()); k.f.Away(err) {
+		_, err := k.Status(context.Background())
+		if k.f.Away(err) {
 			continue
 		}
 		k.mu.Lock()
-		k.away = false
+		closed := k.closed
+		k.away = closed
 		k.mu.Unlock()
+		if closed { // the error is that, and not one of the store
+			return
+		}
 		k.f.Warn(fmt.Sprintf("store %v is back", k.f.Store))
 		return
 	}
@@ -120,6 +144,7 @@ func (k *fallbackKey) WaitN(ctx context.Context, n int) error {
 	if local == nil {
 		err := k.Key.WaitN(ctx, n)
 		if err == nil {
+			k.seen.Store(true)
 			return nil
 		}
 		if local, err = k.lost(ctx, err); err != nil {
@@ -145,6 +170,7 @@ func (k *fallbackKey) reserve(ctx context.Context, n int, from func(Key) (Reserv
 	}
 	r, err := from(k.Key)
 	if err == nil {
+		k.seen.Store(true)
 		return &fallbackReservation{Reservation: r, k: k, n: n}, nil
 	}
 	local, err := k.lost(ctx, err)

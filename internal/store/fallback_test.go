@@ -135,6 +135,99 @@ func TestFallback(t *testing.T) {
 	})
 }
 
+// One who never saw the store has only what it was given, and takes nothing away from what others here know of the limit.
+func TestFallbackOfOneWhoKnowsLess(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here := Memory()
+		open := func(rate time.Duration, sees bool) Key {
+			t.Helper()
+			away := &far{Store: Memory()}
+			f := &Fallback{Store: away, Local: here, Share: 2, Away: func(err error) bool { return errors.Is(err, errAway) }, Warn: func(string) {}}
+			k, err := f.Open(t.Context(), "k", Options{Limits: pacer.Limits{pacer.Every(rate)}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = k.Close() })
+			if sees {
+				if err := k.WaitN(t.Context(), 1); err != nil {
+					t.Fatal(err)
+				}
+			}
+			away.set(true)
+			return k
+		}
+		holds := func(want time.Duration) {
+			t.Helper()
+			s, err := here.(*memory).keys["k"].Status(t.Context())
+			if want := (pacer.Limits{pacer.Every(want)}); err != nil || !s.Limits.Equal(want) {
+				t.Errorf("it holds %v, %v; want %v", s.Limits, err, want)
+			}
+		}
+		for _, c := range []struct {
+			given, holds time.Duration
+			sees         bool
+		}{
+			{time.Second, 2 * time.Second, true},
+			{time.Millisecond, 2 * time.Second, false},
+			{100 * time.Millisecond, 200 * time.Millisecond, true}, // it was changed meanwhile
+		} {
+			if err := open(c.given, c.sees).WaitN(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			holds(c.holds)
+		}
+	})
+}
+
+// One who has ended while it was tried whether the store is back does not say that it is.
+func TestFallbackEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := &hanging{far: far{Store: Memory()}, done: make(chan struct{})}
+		hangs.set(true)
+		var said []string
+		f := &Fallback{Store: hangs, Local: Memory(), Share: 1, Away: func(err error) bool { return errors.Is(err, errAway) }, Warn: func(text string) { said = append(said, text) }}
+		k, err := f.Open(t.Context(), "k", Options{Limits: pacer.Limits{pacer.Every(time.Second)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := k.WaitN(t.Context(), 1); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * probeFirst)
+		_ = k.Close()
+		synctest.Wait()
+		if len(said) != 1 {
+			t.Errorf("it said %q", said)
+		}
+	})
+}
+
+// A hanging store answers nothing before its key is closed.
+type hanging struct {
+	far
+	done chan struct{}
+}
+
+func (h *hanging) Open(ctx context.Context, key string, o Options) (Key, error) {
+	k, err := h.far.Open(ctx, key, o)
+	return hangingKey{k, h}, err
+}
+
+type hangingKey struct {
+	Key
+	h *hanging
+}
+
+func (k hangingKey) Status(context.Context) (pacer.Status, error) {
+	<-k.h.done
+	return pacer.Status{}, errors.New("closed")
+}
+
+func (k hangingKey) Close() error {
+	close(k.h.done)
+	return nil
+}
+
 // Without a limit there is nothing to go on with, and what is no fault of the store is an error as ever.
 func TestFallbackThatCannot(t *testing.T) {
 	away := &far{Store: adopting{Memory()}}
