@@ -415,6 +415,13 @@ func (s *Store) abandon(member string) {
 func (s *Store) leaveNow(ctx context.Context, member string) error {
 	for range holdMost / holdLeast {
 		a, err := s.send(ctx, "leave", member, "")
+		if err == nil && a.kind == "H" { // the script has left it to us
+			var ok bool
+			if ok, err = s.leave(ctx, a, member); err == nil && !ok {
+				continue
+			}
+			return err
+		}
 		if err != nil || a.kind != "B" {
 			return err
 		}
@@ -607,7 +614,11 @@ func (r *Reservation) Cancel() bool {
 			_ = s.pause(context.Background(), try)
 			continue
 		case a.kind == "H":
-			if ok, err := s.leave(ctx, a, old); err == nil && !ok {
+			ok, err := s.leave(ctx, a, old)
+			if e, known := parseEntry(old); err != nil && known {
+				s.abandonNumber(e.number)
+			}
+			if err == nil && !ok {
 				_ = s.pause(ctx, try)
 				continue
 			}

@@ -208,6 +208,12 @@ func (s *Store) Close() error {
 	return err
 }
 
+func (s *Store) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // Limits returns the limits of the key, as of the last look at the server, or else those given to Open.
 func (s *Store) Limits() pacer.Limits {
 	s.mu.Lock()

@@ -494,6 +494,27 @@ func TestClosed(t *testing.T) {
 	}
 }
 
+// So does one whose place only the client can compute what becomes of: it costs more than the one behind, by several limits.
+func TestClosedWithAPlaceThatIsComputedHere(t *testing.T) {
+	s := newServer(t)
+	limits := pacer.Limits{pacer.Per(2, time.Hour).WithBurst(2), pacer.Per(5, time.Hour).With(pacer.SlidingWindow)}
+	a, b := s.open(t, "k", Options{Limits: limits, Debt: true}), s.open(t, "k", Options{Limits: limits, Debt: true})
+	for _, n := range []int{2, 4} {
+		if _, err := a.Reserve(t.Context(), n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.Reserve(t.Context(), 3); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if st, err := b.Status(t.Context()); err != nil || len(st.Waiting) != 1 || st.Waiting[0].Cost != 3 {
+		t.Errorf("%+v, %v", st.Waiting, err)
+	}
+}
+
 // A process that is killed while it waits loses its place, and not before the time of its heartbeat.
 func TestKilledWhileWaiting(t *testing.T) {
 	if address := os.Getenv("TEST_REDISSTORE_WAITS"); address != "" {
