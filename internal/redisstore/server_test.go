@@ -36,11 +36,29 @@ func needServer(t testing.TB) {
 	}
 }
 
+// serverDir returns a folder that goes with the test: when a server is killed, a child of it may still write there.
+func serverDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "redis-") //nolint:usetesting // that of the test must be empty by then
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 500 {
+			if os.RemoveAll(dir) == nil {
+				break
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+	})
+	return dir
+}
+
 // newServer starts a server that ends with the test.
 func newServer(t testing.TB, args ...string) *server {
 	t.Helper()
 	needServer(t)
-	s := &server{t: t, dir: t.TempDir(), args: args}
+	s := &server{t: t, dir: serverDir(t), args: args}
 	for try := range 5 { // somebody else may take the port before the server does
 		s.port = freePort(t)
 		if s.start() {
