@@ -20,6 +20,8 @@ const (
 	sumSize     = 4
 	// stateMost is how long they may be: an item has 400 KB, and there is more in it.
 	stateMost = 380 << 10
+	// beatSize is how long an attribute is by which one who waits says that it lives: each may have one in the same item.
+	beatSize = 40
 )
 
 var (

@@ -516,6 +516,29 @@ func TestQueueIsFull(t *testing.T) {
 	if n := len(m.items["key:k"][attrState].B); n > 390<<10 {
 		t.Errorf("the item has %d bytes", n)
 	}
+	// Each of those who wait has room to say that it lives.
+	if n := len(m.items["key:k"][attrState].B) + beatSize*queueMost; n > stateMost {
+		t.Errorf("the item can have %d bytes", n)
+	}
+	wide := m.open(t, "wide", Options{Limits: pacer.Limits{
+		pacer.Per(15_000, 99*time.Hour).With(pacer.SlidingWindow), pacer.Per(16_000, 99*time.Hour).With(pacer.SlidingWindow),
+	}})
+	err = wide.SetLimits(t.Context(), wide.Limits())
+	if err == nil {
+		err = wide.update(t.Context(), func(t *tx) error {
+			for i := range 15_000 {
+				t.alg.Take(t.now+int64(i)*1e9+int64(i*i), 1)
+			}
+			for i := range queueMost - 1 {
+				t.waiting = append(t.waiting, entry{owner: owner{byte(i), byte(i >> 8), 1}, number: uint64(i), pid: 1 << 30, cost: 1, at: t.now + int64(i)*1e9})
+			}
+			t.write, t.asked = true, true
+			return nil
+		})
+	}
+	if !errors.Is(err, ErrFull) && !errors.Is(err, errLarge) {
+		t.Errorf("a long queue beside a large window: %v", err)
+	}
 	large := m.open(t, "large", Options{Limits: pacer.Limits{
 		pacer.Per(15_000, time.Hour).With(pacer.SlidingWindow), pacer.Per(16_000, 2*time.Hour).With(pacer.SlidingWindow),
 		pacer.Per(16_100, 3*time.Hour).With(pacer.SlidingWindow), pacer.Per(16_200, 4*time.Hour).With(pacer.SlidingWindow),

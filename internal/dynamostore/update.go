@@ -312,7 +312,7 @@ func (t *tx) commit(ctx context.Context) (current *item, written bool, err error
 	t.seen = t.now
 	body := t.encode()
 	switch {
-	case len(body) <= stateMost:
+	case len(body)+beatSize*len(t.waiting) <= stateMost:
 	case t.asked && len(t.waiting) > 1:
 		return nil, false, &pacer.FullError{Most: len(t.waiting) - 1}
 	default:
