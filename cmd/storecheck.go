@@ -47,7 +47,7 @@ type serverCommand struct {
 }
 
 // server returns the store of a URL, or of the flags.
-func (o *serverCommand) server(args []string, log *logger) (server, error) {
+func (o *serverCommand) server(args []string, log *logger) (*server, error) {
 	switch {
 	case len(args) > 0:
 		o.store.url = args[0]
@@ -65,7 +65,7 @@ func (o *serverCommand) server(args []string, log *logger) (server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.(server), nil //nolint:forcetypeassert // with fail on errors it is nothing else
+	return s.(*server), nil //nolint:forcetypeassert // with fail on errors it is nothing else
 }
 
 func atMostOneURL(c *cobra.Command, args []string) error {
@@ -92,7 +92,7 @@ table, a setting. Exit code 1 if the store can't be used.`,
 			if err != nil {
 				return err
 			}
-			r, err := s.Check(c.Context())
+			r, err := s.check(c.Context())
 			if err != nil {
 				return err
 			}
@@ -212,8 +212,8 @@ stays as it is.`,
 	return c
 }
 
-func runStoreInit(ctx context.Context, s server, std streams) error {
-	policy, err := s.Init(ctx)
+func runStoreInit(ctx context.Context, s *server, std streams) error {
+	policy, err := s.init(ctx)
 	if err != nil {
 		return err
 	}
